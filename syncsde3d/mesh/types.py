@@ -1,0 +1,101 @@
+"""What the mesh floor speaks of: a mesh, where it came from, and what a rasterizer sees.
+
+Shapes: ``v`` vertices, ``f`` triangles, ``t`` texture coordinates, ``n`` views, ``h w`` pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Part:
+    """One node of the source file's scene that carries triangles, kept so that exports restore it.
+
+    ``faces`` and ``vertices`` are slices into the merged :class:`Mesh`; ``transform`` is the node's
+    4x4 matrix to its parent's space and ``world`` the product of all matrices up to the root.
+    """
+
+    name: str
+    geometry: str
+    vertices: slice
+    faces: slice
+    world: Float[Tensor, "4 4"]
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles in sampling space: centred and scaled into the unit sphere, right-handed, +Y up.
+
+    vertices: positions [v, 3], float32, unit sphere.
+    faces: vertex indices [f, 3], int64.
+    uvs: texture coordinates [t, 2] in [0, 1], origin bottom-left (OBJ); None until unwrapped.
+    uv_faces: indices into ``uvs`` [f, 3]; a face's corners are listed in the order of ``faces``.
+    center, scale: the file's world coordinates are ``vertices * scale + center`` (float64).
+    parts: the source's nodes, in order; together their face slices cover ``faces``.
+    notes: what loading repaired, one clause each, for the manifest and the user.
+    """
+
+    vertices: Float[Tensor, "v 3"]
+    faces: Int[Tensor, "f 3"]
+    uvs: Float[Tensor, "t 2"] | None = None
+    uv_faces: Int[Tensor, "f 3"] | None = None
+    name: str = "mesh"
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 1.0
+    parts: tuple[Part, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def with_uvs(self, uvs: Tensor, uv_faces: Tensor, note: str = "") -> Mesh:
+        """The same mesh with other texture coordinates."""
+        return replace(self, uvs=uvs, uv_faces=uv_faces, notes=(*self.notes, note) if note else self.notes)
+
+    def to(self, device: torch.device | str) -> Mesh:
+        """The same mesh on another device."""
+        move = lambda x: None if x is None else x.to(device)  # noqa: E731
+        return replace(
+            self,
+            vertices=self.vertices.to(device),
+            faces=self.faces.to(device),
+            uvs=move(self.uvs),
+            uv_faces=move(self.uv_faces),
+        )
+
+    def face_normals(self) -> Float[Tensor, "f 3"]:
+        """Unit geometric normals, by the winding (counter-clockwise seen from outside)."""
+        a, b, c = self.vertices[self.faces].unbind(1)
+        return torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1, eps=1e-20)
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """What each pixel sees, with PyTorch3D's meaning (one face per pixel).
+
+    face: index of the nearest face [n, h, w], int64; -1 where nothing is seen.
+    bary: perspective-correct barycentrics [n, h, w, 3]; -1 where nothing is seen.
+    depth: distance along the viewing axis [n, h, w], > 0; -1 where nothing is seen.
+    """
+
+    face: Int[Tensor, "n h w"]
+    bary: Float[Tensor, "n h w 3"]
+    depth: Float[Tensor, "n h w"]
+
+    @property
+    def mask(self) -> Tensor:
+        """True where a face is seen [n, h, w]."""
+        return self.face >= 0
+
+    def interpolate(self, attributes: Float[Tensor, "f 3 c"], empty: float = 0.0) -> Float[Tensor, "n h w c"]:
+        """Values given per face corner, interpolated at each pixel; ``empty`` where nothing is seen."""
+        mask = self.mask
+        out = attributes.new_full((*self.face.shape, attributes.shape[-1]), empty)
+        corner = attributes[self.face[mask]]
+        out[mask] = (corner * self.bary[mask].to(corner.dtype).unsqueeze(-1)).sum(-2)
+        return out
