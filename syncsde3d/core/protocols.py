@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
 
 #: What a network predicts, named as diffusers names it ("flow_prediction": the velocity eps - x0).
 Prediction = Literal["epsilon", "sample", "v_prediction", "flow_prediction"]
+
+#: How patches are combined in the canonical object.
+Agreement = Literal["mean", "best"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Denoiser(Protocol):
     guidance_scale: float
 
     def predict(
-        self, y: Float[Tensor, "b ..."], step: Step, patch: Int[Tensor, "b"], branch: Int[Tensor, "b"]
+        self, y: Float[Tensor, "b ..."], step: Step, patch: Int[Tensor, b], branch: Int[Tensor, b]
     ) -> Float[Tensor, "b ..."]:
         """The model's raw output for each row of ``y``.
 
@@ -58,3 +64,49 @@ class Denoiser(Protocol):
         Rows are independent: the result for a row may not depend on the others in the batch.
         """
         ...
+
+
+class Task(ABC):
+    """What is synchronised: patches, for each a linear reference on earlier ones, and a precision.
+
+    count: number of patches. lookback: no reference reaches further back than this many patches, which
+    bounds what a streaming run has to remember.
+    """
+
+    count: int
+    lookback: int
+
+    @abstractmethod
+    def needs(self, i: int) -> tuple[int, ...]:
+        """The earlier patches that reference ``i`` is made of; empty: trajectory ``i`` runs free."""
+
+    @abstractmethod
+    def reference(self, i: int, earlier: Mapping[int, Tensor]) -> Tensor:
+        """``A_i y^{<i}``: a LINEAR map of the earlier patches to patch ``i``; 0 where there is nothing."""
+
+    @abstractmethod
+    def precision(self, i: int) -> Tensor:
+        """``M_i`` in [0, 1], broadcastable to a patch; 0 where there is nothing to agree with."""
+
+    @abstractmethod
+    def agree(self, values: Tensor, how: Agreement) -> tuple[Tensor, Tensor]:
+        """Values of all patches made to agree in the canonical object, and the mask of where they do.
+
+        values: [count, ...]. how: "mean" averages all patches that see a point, "best" takes the one that
+        sees it best. Returns the agreed values and a boolean mask broadcastable to them; outside the mask
+        a patch is on its own.
+        """
+
+    def references(self, y: Tensor) -> Tensor:
+        """All references at once [count, ...]; override where they are one product."""
+        states = dict(enumerate(y))
+        return torch.stack(
+            [
+                self.reference(i, states) if self.needs(i) else torch.zeros_like(y[i])
+                for i in range(self.count)
+            ]
+        )
+
+    def precisions(self, like: Tensor) -> Tensor:
+        """All precisions, broadcastable to [count, ...], on the device and in the type of ``like``."""
+        return torch.stack([self.precision(i).to(like).expand(like.shape[1:]) for i in range(self.count)])
