@@ -8,7 +8,7 @@ Fed to a DDIM step with ``w_t = 1/lambda_t`` this is Eq. 7.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -46,9 +46,9 @@ class Sync:
     share_noise: bool = True
 
     def __post_init__(self) -> None:
-        if self.strategy not in Strategy.__args__:
+        if self.strategy not in get_args(Strategy):
             raise ValueError(
-                f"strategy: expected one of {', '.join(Strategy.__args__)}, got {self.strategy!r}"
+                f"strategy: expected one of {', '.join(get_args(Strategy))}, got {self.strategy!r}"
             )
         if not (self.inv_lambda >= 0 and self.inv_lambda < float("inf")):
             raise ValueError(f"inv_lambda: expected a number >= 0, got {self.inv_lambda}")

@@ -32,7 +32,8 @@ class GaussianPath:
     timesteps: the scheduler's own [n]. a, s: coefficients of the *state* before each step [n], float64.
     a_next, s_next: those that the step aims at [n]; where a scheduler's grid is rounded (DDIM, 30 of 1000
     steps) these differ slightly from the next step's ``a, s``. noise: standard deviation of the fresh noise
-    that each step adds [n]. scale: the network's input is ``scale * state`` [n]; 1 but for sigma-scaled states.
+    that each step adds [n]. scale: the network's input is ``scale * state`` [n]; 1 but for sigma-scaled
+    states.
     """
 
     timesteps: Tensor

@@ -55,7 +55,7 @@ class Denoiser(Protocol):
     guidance_scale: float
 
     def predict(
-        self, y: Float[Tensor, "b ..."], step: Step, patch: Int[Tensor, b], branch: Int[Tensor, b]
+        self, y: Float[Tensor, "b ..."], step: Step, patch: Int[Tensor, " b"], branch: Int[Tensor, " b"]
     ) -> Float[Tensor, "b ..."]:
         """The model's raw output for each row of ``y``.
 
@@ -100,13 +100,12 @@ class Task(ABC):
     def references(self, y: Tensor) -> Tensor:
         """All references at once [count, ...]; override where they are one product."""
         states = dict(enumerate(y))
-        return torch.stack(
-            [
-                self.reference(i, states) if self.needs(i) else torch.zeros_like(y[i])
-                for i in range(self.count)
-            ]
-        )
+        free = torch.zeros_like(y[0])
+        return torch.stack([self.reference(i, states) if self.needs(i) else free for i in range(self.count)])
 
     def precisions(self, like: Tensor) -> Tensor:
-        """All precisions, broadcastable to [count, ...], on the device and in the type of ``like``."""
-        return torch.stack([self.precision(i).to(like).expand(like.shape[1:]) for i in range(self.count)])
+        """All precisions [count, ...] on the device and in the type of ``like``; 0 for free trajectories."""
+        free = torch.zeros_like(like[0])
+        return torch.stack(
+            [self.precision(i).to(like).expand_as(free) if self.needs(i) else free for i in range(self.count)]
+        )

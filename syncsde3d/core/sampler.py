@@ -136,7 +136,7 @@ class Sampler:
                 y = _adopt_along_chain(task, y, precision)
             references = task.references(y) if strength > 0 and self.sync.strategy == "syncsde" else None
             y = run.advance(index, y, references, precision, strength)
-            if self.sync.strategy == "multidiffusion" and strength > 0:
+            if strength > 0:
                 y = couple_states(self.sync.strategy, task, y)
             if on_step is not None:
                 on_step(index + 1, len(run.path), y)

@@ -19,7 +19,10 @@ Ramp = Literal["linear", "constant"] | Callable[[float], float]
 
 
 def inv_lambda_t(inv_lambda: float, t: float, t_max: float, ramp: Ramp = "linear") -> float:
-    """Strength ``1/lambda_t`` at timestep ``t``; "linear" is the paper's ``(1/lambda) t/T``, T the run's largest."""
+    """Strength ``1/lambda_t`` at timestep ``t``.
+
+    "linear" is the paper's ``(1/lambda) t/T`` with T the largest timestep of the run.
+    """
     share = t / t_max if t_max > 0 else 0.0
     if callable(ramp):
         return inv_lambda * float(ramp(share))

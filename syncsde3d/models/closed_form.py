@@ -48,8 +48,8 @@ class GaussianMixture:
 class StationaryGaussian:
     """Images drawn from ``N(mean, C)`` with a stationary (circulant) covariance, diagonal under the FFT.
 
-    mean: [n, c, h, w], one per patch. spectrum: variance of each frequency [c, h, w // 2 + 1] in the layout of
-    ``rfft2(norm="ortho")``; its mean over all frequencies is the pixels' variance.
+    mean: [n, c, h, w], one per patch. spectrum: variance of each frequency [c, h, w // 2 + 1] in the layout
+    of ``rfft2(norm="ortho")``; its mean over all frequencies is the pixels' variance.
     basis: orthonormal [c, c]; channels are independent in the coordinates ``basis @ x``.
     """
 
