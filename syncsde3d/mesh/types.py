@@ -17,17 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """One node of the source file's scene that carries triangles, kept so that exports restore it.
+    """One node of a glTF scene, or one object and group of an OBJ file, kept so that exports restore it.
 
-    ``faces`` and ``vertices`` are slices into the merged :class:`Mesh`; ``transform`` is the node's
-    4x4 matrix to its parent's space and ``world`` the product of all matrices up to the root.
+    name: the node's name, or the OBJ object; "" where the file gives none.
+    geometry: the glTF mesh's name, or the OBJ group.
+    faces: its slice of :attr:`Mesh.faces`; empty for a node that only holds other nodes.
+    materials: runs (name, slice of :attr:`Mesh.faces`) that cover ``faces`` in order.
+    parent: index of the parent in :attr:`Mesh.parts`, smaller than the part's own; -1 for a root.
+    matrix: the node's 4x4 matrix to its parent's space, float64, for column vectors.
     """
 
     name: str
     geometry: str
-    vertices: slice
     faces: slice
-    world: Float[Tensor, "4 4"]
+    materials: tuple[tuple[str, slice], ...] = ()
+    parent: int = -1
+    matrix: Float[Tensor, "4 4"] = field(default_factory=lambda: torch.eye(4, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Mesh:
     uvs: texture coordinates [t, 2] in [0, 1], origin bottom-left (OBJ); None until unwrapped.
     uv_faces: indices into ``uvs`` [f, 3]; a face's corners are listed in the order of ``faces``.
     center, scale: the file's world coordinates are ``vertices * scale + center`` (float64).
-    parts: the source's nodes, in order; together their face slices cover ``faces``.
+    parts: the source's nodes, parents first; their face slices follow each other and cover ``faces``.
     notes: what loading repaired, one clause each, for the manifest and the user.
     """
 
