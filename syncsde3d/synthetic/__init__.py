@@ -1,0 +1,1 @@
+"""Procedural objects made for this project: the bundled meshes and the embedded models' training objects."""

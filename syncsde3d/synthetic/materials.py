@@ -1,0 +1,246 @@
+"""Procedural solid materials times named colours: albedo from object-space position and normal.
+
+Each material keeps its colour word dominant, is coarse (periods of 0.2 to 0.45 units, 13 pixels and more for a
+unit sphere seen at 128 pixels), and is meant to be told from every other one by a person.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable
+
+import numpy as np
+
+from syncsde3d.synthetic.patterns import Array, cell_value, cells, frac, project, ridge, step, waves
+
+#: Colour word -> hue (degrees), saturation, value.
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0, 0.90, 0.82),
+    "orange": (27, 0.92, 0.98),
+    "yellow": (53, 0.88, 0.97),
+    "green": (122, 0.78, 0.62),
+    "cyan": (184, 0.80, 0.86),
+    "blue": (222, 0.85, 0.80),
+    "purple": (276, 0.72, 0.66),
+    "pink": (334, 0.46, 0.98),
+    "brown": (22, 0.68, 0.45),
+    "white": (40, 0.02, 0.96),
+    "gray": (210, 0.03, 0.53),
+    "black": (220, 0.10, 0.10),
+}
+_JITTER = {"white": (20, 0.02, 0.03), "gray": (20, 0.03, 0.06), "black": (20, 0.05, 0.04)}
+
+Painter = Callable[[Array, Array, Array, np.random.Generator], Array]
+
+
+def base_colour(colour: str, rng: np.random.Generator | None = None) -> Array:
+    """A shade of a colour word [3], RGB in [0, 1]; the central one without ``rng``."""
+    if colour not in COLOURS:
+        raise ValueError(f"colour: got {colour!r}, expected one of {', '.join(COLOURS)}")
+    h, s, v = COLOURS[colour]
+    if rng is not None:
+        dh, ds, dv = _JITTER.get(colour, (5, 0.07, 0.06))
+        h, s, v = h + rng.uniform(-dh, dh), s + rng.uniform(-ds, ds), v + rng.uniform(-dv, dv)
+    rgb = colorsys.hsv_to_rgb((h / 360) % 1, float(np.clip(s, 0, 1)), float(np.clip(v, 0, 1)))
+    return np.array(rgb, np.float32)
+
+
+def luminance(rgb: Array) -> Array:
+    """Relative brightness of RGB values [..., 3]."""
+    return rgb @ np.array([0.3, 0.59, 0.11], np.float32)
+
+
+def accent(base: Array) -> Array:
+    """The second colour of a pattern [3]: near white, or dark on bright colours; a grey on greys."""
+    y = float(luminance(base))
+    if base.max() - base.min() < 0.12:
+        level = 0.5 if y > 0.75 else 0.16 if y > 0.3 else 0.42
+        return np.full(3, level, np.float32)
+    return base * 0.32 if y > 0.72 else np.float32(0.12) * base + np.float32(0.84)
+
+
+def shift(base: Array, amount: float) -> Array:
+    """Darker by ``amount`` in [0, 1], or as much lighter where the colour is already dark."""
+    if luminance(base) > 0.22:
+        return base * np.float32(1 - amount)
+    return base + (np.float32(0.75) - base) * np.float32(0.62 * amount)
+
+
+def mix(a: Array, b: Array, t: Array) -> Array:
+    """Colours [k, 3]: ``a`` where ``t`` [k] is 0, ``b`` where it is 1."""
+    return a + (b - a) * t[:, None]
+
+
+def _plain(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    return np.broadcast_to(base, p.shape)
+
+
+def _striped(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    t = p[:, 1] / rng.uniform(0.29, 0.37) + rng.uniform()
+    return mix(base, accent(base), step(ridge(t), 0.62, 0.12))
+
+
+def _checkered(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    size = rng.uniform(0.46, 0.56)
+    a, b = step(ridge(u / size), 0.5, 0.1), step(ridge(v / size), 0.5, 0.1)
+    return mix(base, accent(base), a + b - 2 * a * b)
+
+
+def _polka(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    size = rng.uniform(0.30, 0.36)
+    row = np.floor(v / size)
+    du = frac(u / size + 0.5 * (row % 2)) - 0.5
+    return mix(base, accent(base), step(-np.hypot(du, frac(v / size) - 0.5), -0.31, 0.08))
+
+
+def _brick(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    height = rng.uniform(0.19, 0.23)
+    row = np.floor(v / height)
+    x = u / (2.1 * height) + 0.5 * (row % 2)
+    tone = 0.86 + 0.22 * cell_value(np.floor(x), row)
+    edge = np.minimum(ridge(v / height) * 0.5 * height, ridge(x) * 1.05 * height)
+    return mix(base * tone[:, None], accent(base) * 0.92, step(-edge, -0.021, 0.014))
+
+
+def _wooden(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    centre = rng.uniform(1.0, 1.5, 2) * rng.choice([-1, 1], 2)  # off the object, so that the grain runs upright
+    x, z = p[:, 0] - centre[0], p[:, 2] - centre[1]
+    warp = 0.35 * waves(p * np.array([1, 0.5, 1], np.float32), 0.8, rng)
+    t = frac(np.hypot(x, z) / rng.uniform(0.17, 0.21) + warp)
+    return mix(base * 1.08, shift(base, 0.55), np.clip(1.25 * t * t, 0, 1))
+
+
+def _marble(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    slope = np.array([0.6, 1.0, 0.5], np.float32) * rng.choice([-1, 1], 3)
+    phase = p @ slope / 0.62 + 0.34 * waves(p, 0.8, rng) + 0.12 * waves(p, 0.32, rng)
+    vein = np.clip(1.25 - np.abs(ridge(phase) - 0.5) / 0.15, 0, 1)
+    cloud = 0.97 + 0.06 * waves(p, 0.6, rng, 5)
+    return mix(base * cloud[:, None], accent(base), vein)
+
+
+def _camouflage(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    a, b = waves(p, 0.52, rng), waves(p, 0.52, rng)
+    out = mix(base, shift(base, 0.62), step(a, 0.42, 0.12))
+    pale = base + (np.float32(0.8) - base) * np.float32(0.38) if luminance(base) < 0.75 else base * 0.8
+    return mix(out, pale, step(b, 0.62, 0.12))
+
+
+def _leather(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    size = rng.uniform(0.36, 0.42)
+    a, b = ridge((u + v) / size / 1.4), ridge((u - v) / size / 1.4)
+    pillow = np.minimum(a, b)
+    button = step(-np.maximum(a, b), -0.2, 0.1)
+    out = mix(shift(base, 0.75), base, np.clip(0.15 + 1.9 * pillow, 0, 1))
+    out = mix(out, np.float32(0.5) * base + np.float32(0.5), np.clip(2.4 * pillow - 1.55, 0, 0.75))
+    return mix(out, np.full(3, 0.06, np.float32), button)
+
+
+def _denim(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    size = rng.uniform(0.60, 0.70)
+    fade = np.clip(0.5 + 0.5 * waves(p, 0.7, rng), 0, 1)
+    out = mix(base, np.float32(0.62) * base + np.float32(0.30), 0.75 * fade)
+    thread = np.array([0.96, 0.68, 0.18], np.float32)
+    for along, across in ((u, v), (v, u)):
+        d = np.abs(frac(across / size) - 0.5) * size
+        out = mix(out, shift(base, 0.7), step(-d, -0.022, 0.015))
+        dash = step(ridge(along / 0.17), 0.38, 0.2)
+        out = mix(out, thread, dash * step(-np.abs(d - 0.062), -0.019, 0.014))
+    return out
+
+
+def _knitted(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    size = rng.uniform(0.26, 0.31)
+    column = ridge(u / size)
+    t = frac(v / (0.72 * size) + 0.75 * column)
+    gap = np.maximum(step(-ridge(t), -0.42, 0.2), step(-column, -0.14, 0.12))
+    return mix(base * 1.1, shift(base, 0.68), gap)
+
+
+def _plaid(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    size = rng.uniform(0.52, 0.62)
+    bands = step(ridge(u / size), 0.56, 0.08) + step(ridge(v / size), 0.56, 0.08)
+    out = mix(base, shift(base, 0.8), 0.5 * bands)
+    line = np.maximum(step(-ridge(u / size), -0.13, 0.07), step(-ridge(v / size), -0.13, 0.07))
+    return mix(out, accent(base), line)
+
+
+def _rusty(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    a = waves(p, 0.55, rng) + 0.45 * waves(p, 0.22, rng)
+    rust = np.array([0.62, 0.27, 0.07], np.float32) * (1 + 0.22 * waves(p, 0.25, rng, 5))[:, None]
+    out = mix(base, np.array([0.20, 0.09, 0.04], np.float32), step(a, 0.18, 0.12))
+    return out + (rust - out) * step(a, 0.48, 0.15)[:, None]
+
+
+def _stone(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    size = rng.uniform(0.30, 0.36)
+    border, value = cells(u / size, v / size, int(rng.integers(1 << 16)))
+    grey = np.float32(0.86) * base + np.float32(0.14 * luminance(base))
+    out = grey * (0.72 + 0.42 * value)[:, None]
+    out = out * (0.8 + 0.35 * np.clip(border * 1.6, 0, 0.7))[:, None]
+    gap = np.full(3, 0.08 if luminance(base) > 0.22 else 0.42, np.float32)
+    return mix(out, gap, step(-border, -0.13, 0.08))
+
+
+def _grassy(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
+    u, v = project(p, n, rng)
+    size = rng.uniform(0.25, 0.30)
+    v = v / size + 0.10 * waves(p, 0.5, rng, 5)
+    u = u / (0.62 * size) + 0.10 * waves(p, 0.5, rng, 5)
+    row, t = np.floor(v), frac(v)
+    blade = ridge(u + 0.5 * (row % 2) + 0.3 * cell_value(row, row)) * 1.15
+    root, tip = shift(base, 0.45), base + (1 - base) * np.float32(0.30)
+    if luminance(base) < 0.22:
+        root, tip = base, shift(base, 0.75)
+    front = mix(root, tip, np.clip(t * 1.1, 0, 1))
+    return mix(base * 0.25, front, step(blade - t, 0.0, 0.2))
+
+
+#: Material word, as captions use it -> painter(p, n, base, rng) giving RGB [k, 3].
+MATERIALS: dict[str, Painter] = {
+    "plain": _plain,
+    "striped": _striped,
+    "checkered": _checkered,
+    "polka dot": _polka,
+    "brick": _brick,
+    "wooden": _wooden,
+    "marble": _marble,
+    "camouflage": _camouflage,
+    "leather": _leather,
+    "denim": _denim,
+    "knitted": _knitted,
+    "plaid": _plaid,
+    "rusty": _rusty,
+    "stone": _stone,
+    "grassy": _grassy,
+}
+
+
+def paint(material: str, colour: str, p: Array, n: Array, seed: int | np.random.Generator) -> Array:
+    """Albedo [k, 3] in [0, 1] of a surface.
+
+    p: object-space positions [k, 3] in the unit sphere. n: unit normals [k, 3]. seed: chooses the shade of the
+    colour, the pattern's scale (within 15 %) and its offset; equal seeds paint equal textures on any view.
+    Raises ValueError for an unknown material or colour.
+    """
+    if material not in MATERIALS:
+        raise ValueError(f"material: got {material!r}, expected one of {', '.join(MATERIALS)}")
+    rng = np.random.default_rng(seed)
+    base = base_colour(colour, rng)
+    rgb = MATERIALS[material](p.astype(np.float32), n.astype(np.float32), base, rng)
+    return np.clip(rgb, 0, 1).astype(np.float32)
+
+
+def shade(albedo: Array, n: Array, facing: Array) -> Array:
+    """Light from above and a little fall-off towards the silhouette.
+
+    n: unit normals [k, 3]. facing: cosine between normal and view direction [k].
+    """
+    return albedo * (0.80 + 0.13 * n[:, 1] + 0.12 * np.clip(facing, 0, 1))[:, None]
