@@ -19,9 +19,6 @@ from syncsde3d.core.strength import Ramp, inv_lambda_t, weight
 
 Strategy = Literal["syncsde", "consensus", "synctweedies", "multidiffusion", "visual_anagrams", "independent"]
 
-#: Below this signal coefficient a step is not shifted: its first state takes the reference over instead.
-MIN_SIGNAL = 1e-3
-
 
 @dataclass(frozen=True)
 class Sync:
@@ -59,12 +56,11 @@ class Sync:
 
     def strength(self, path: GaussianPath, index: int) -> float:
         """1/lambda_t of step ``index``; 0 once patches run free."""
-        step = path.step(index)
-        t = float(step.t)
-        if self.sync_end < 1 and t <= (1 - self.sync_end) * step.train_steps:
+        t = path.times[index]
+        if self.sync_end < 1 and t <= (1 - self.sync_end) * path.train_steps:
             return 0.0
         if self.strategy == "syncsde":
-            return inv_lambda_t(self.inv_lambda, t, step.t_max, self.ramp)
+            return inv_lambda_t(self.inv_lambda, t, max(path.times), self.ramp)
         return 0.0 if self.strategy == "independent" else 1.0
 
 
@@ -82,11 +78,11 @@ def couple(
     """The network's output with the score of Eq. 6 added.
 
     output, y, reference: [k, ...], the states *before* the step and what they should agree with.
-    precision: M, broadcastable to them. strength: 1/lambda_t. Where the step's signal is below
-    :data:`MIN_SIGNAL` the output comes back unchanged (an exact scheduler would ignore the shift).
+    precision: M, broadcastable to them. strength: 1/lambda_t. Where :attr:`Step.is_noise` holds the output
+    comes back unchanged (an exact scheduler would ignore the shift).
     """
     step = path.step(index)
-    if strength == 0 or step.a < MIN_SIGNAL:
+    if strength == 0 or step.is_noise:
         return output
     factor = weight(precision, strength, path.gamma(index), saturate)
     delta = factor * (y - reference) / float(path.s[index])

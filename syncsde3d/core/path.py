@@ -10,7 +10,7 @@ code           paper
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,10 +18,16 @@ from torch import Tensor
 
 from syncsde3d.core.protocols import Prediction, Step
 
-#: Schedulers whose steps use ``alphas_cumprod`` at integer timesteps, and those that use ``sigmas``.
+#: Schedulers whose steps use ``alphas_cumprod`` at integer timesteps, and those that use ``sigmas``; and
+#: the settings under which their step is another one.
 _BY_ALPHAS = ("DDIMScheduler", "DDPMScheduler", "LCMScheduler")
 _BY_SIGMAS = ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "EulerDiscreteScheduler")
 _BY_FLOW = ("FlowMatchEulerDiscreteScheduler",)
+_REFUSED = {
+    "DDPMScheduler": {"variance_type": ("learned", "learned_range")},  # needs more than a noise estimate
+    "DPMSolverMultistepScheduler": {"algorithm_type": ("sde-dpmsolver",)},
+    "FlowMatchEulerDiscreteScheduler": {"invert_sigmas": (True,)},
+}
 SUPPORTED_SCHEDULERS = (*_BY_ALPHAS, *_BY_SIGMAS, *_BY_FLOW)
 
 
@@ -31,9 +37,9 @@ class GaussianPath:
 
     timesteps: the scheduler's own [n]. a, s: coefficients of the *state* before each step [n], float64.
     a_next, s_next: those that the step aims at [n]; where a scheduler's grid is rounded (DDIM, 30 of 1000
-    steps) these differ slightly from the next step's ``a, s``. noise: standard deviation of the fresh noise
-    that each step adds [n]. scale: the network's input is ``scale * state`` [n]; 1 but for sigma-scaled
-    states.
+    steps) these differ slightly from the next step's ``a, s``. kept: the part of ``s_next`` that is carried
+    over from the predicted noise [n]; the rest is drawn afresh. scale: the network's input is
+    ``scale * state`` [n]; 1 but for sigma-scaled states. times: the timesteps as plain numbers.
     """
 
     timesteps: Tensor
@@ -41,10 +47,10 @@ class GaussianPath:
     s: Tensor
     a_next: Tensor
     s_next: Tensor
-    noise: Tensor
+    kept: Tensor
     scale: Tensor
+    times: tuple[float, ...]
     train_steps: int = 1000
-    _t: tuple[float, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.timesteps)
@@ -54,17 +60,21 @@ class GaussianPath:
         """Read the path of a scheduler on which ``set_timesteps`` has been called.
 
         eta: DDIM's share of fresh noise, 0 (deterministic) to 1 (Eq. 1). Raises ValueError for a scheduler
-        whose step is not one of :data:`SUPPORTED_SCHEDULERS`, or without timesteps.
+        whose step is not one of :data:`SUPPORTED_SCHEDULERS`, for a setting of one that has no such path,
+        or without timesteps.
         """
         name, config = type(scheduler).__name__, scheduler.config
         if name not in SUPPORTED_SCHEDULERS:
             raise ValueError(f"scheduler: expected one of {', '.join(SUPPORTED_SCHEDULERS)}, got {name}")
+        for setting, refused in _REFUSED.get(name, {}).items():
+            if (value := getattr(config, setting, None)) in refused:
+                raise ValueError(f"scheduler: {name} with {setting}={value!r} is not supported")
         if getattr(scheduler, "num_inference_steps", None) is None:
             raise ValueError(f"scheduler: call set_timesteps on the {name} first")
         if name in _BY_ALPHAS:
             a, s, a_next, s_next = _from_alphas(scheduler, name)
         else:
-            sigmas = scheduler.sigmas.double().cpu()
+            sigmas = scheduler.sigmas.cpu().double()
             if name in _BY_FLOW or getattr(config, "use_flow_sigmas", False):
                 a, s = 1 - sigmas, sigmas
             elif name == "EulerDiscreteScheduler":
@@ -73,16 +83,18 @@ class GaussianPath:
                 a = (sigmas**2 + 1).rsqrt()
                 s = sigmas * a
             a, s, a_next, s_next = a[:-1], s[:-1], a[1:], s[1:]
-        noise, scale = torch.zeros_like(a), torch.ones_like(a)
+        share, scale = 0.0, torch.ones_like(a)
         if name == "EulerDiscreteScheduler":
             scale = (s**2 + 1).rsqrt()
-        elif name == "LCMScheduler" or getattr(config, "stochastic_sampling", False):
-            noise = s_next.clone()
-        elif name in ("DDIMScheduler", "DDPMScheduler"):
-            share = 1.0 if name == "DDPMScheduler" else eta
-            noise = share * (s_next / s) * (1 - (a / a_next) ** 2).clamp(min=0).sqrt()
-        times = tuple(float(t) for t in scheduler.timesteps)
-        return cls(scheduler.timesteps, a, s, a_next, s_next, noise, scale, config.num_train_timesteps, times)
+        elif name == "DDIMScheduler":
+            share = eta
+        elif name == "DDPMScheduler" or getattr(config, "algorithm_type", "").startswith("sde"):
+            share = 1.0
+        kept = s_next * (1 - share**2 * (1 - (a * s_next / (a_next * s)) ** 2)).clamp(min=0).sqrt()
+        if name == "LCMScheduler" or getattr(config, "stochastic_sampling", False):
+            kept = torch.zeros_like(kept)
+        times = tuple(scheduler.timesteps.tolist())
+        return cls(scheduler.timesteps, a, s, a_next, s_next, kept, scale, times, config.num_train_timesteps)
 
     def step(self, index: int) -> Step:
         """Step ``index`` as the network sees it."""
@@ -93,7 +105,7 @@ class GaussianPath:
             t=self.timesteps[index],
             a=scale * float(self.a[index]),
             s=scale * float(self.s[index]),
-            t_max=max(self._t),
+            t_max=max(self.times),
             train_steps=self.train_steps,
         )
 
@@ -101,17 +113,15 @@ class GaussianPath:
         """gamma_t: step ``index`` moves the next state by ``-gamma_t s_t`` times a shift of the noise.
 
         ``a'/a - s'/s`` (primes: after the step) when no noise is added; fresh noise takes its share of
-        ``s'``, so that ancestral steps get the larger coefficient that belongs to them.
+        ``s'``, so that ancestral steps get the larger coefficient that belongs to them. Infinite at a = 0.
         """
-        a, a_next = float(self.a[index]), float(self.a_next[index])
-        s, s_next = float(self.s[index]), float(self.s_next[index])
-        kept = max(s_next**2 - float(self.noise[index]) ** 2, 0.0) ** 0.5
-        return a_next / a - kept / s if a > 0 else float("inf")
+        a, s = float(self.a[index]), float(self.s[index])
+        return float(self.a_next[index]) / a - float(self.kept[index]) / s if a > 0 else float("inf")
 
 
 def _from_alphas(scheduler: Any, name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Coefficients of DDIM, DDPM and LCM, each with its own rule for the timestep that comes next."""
-    alphas = scheduler.alphas_cumprod.double().cpu()
+    alphas = scheduler.alphas_cumprod.cpu().double()
     times = scheduler.timesteps.cpu()
     if name == "DDIMScheduler":
         following = times - scheduler.config.num_train_timesteps // scheduler.num_inference_steps

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: What a network predicts, named as diffusers names it ("flow_prediction": the velocity eps - x0).
 Prediction = Literal["epsilon", "sample", "v_prediction", "flow_prediction"]
 
+#: Below this signal coefficient a state counts as pure noise; see :attr:`Step.is_noise`.
+MIN_SIGNAL = 1e-3
+
 #: How patches are combined in the canonical object.
 Agreement = Literal["mean", "best"]
 
@@ -36,6 +39,15 @@ class Step:
     s: float
     t_max: float
     train_steps: int = 1000
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether the input carries (next to) no signal: first step of zero-terminal-SNR and flow schedules.
+
+        An estimate of x0 means nothing there and gamma_t is huge: outputs are not shifted, states adopt
+        their references instead.
+        """
+        return self.a < MIN_SIGNAL
 
     @property
     def progress(self) -> float:
@@ -96,6 +108,13 @@ class Task(ABC):
         sees it best. Returns the agreed values and a boolean mask broadcastable to them; outside the mask
         a patch is on its own.
         """
+
+    def impose(self, y: Tensor, patches: Tensor, a: float, s: float) -> Tensor:
+        """States [k, ...] of some patches [k] before a step, with what the task knows of them put in.
+
+        a, s: coefficients of the states. The default knows nothing.
+        """
+        return y
 
     def references(self, y: Tensor) -> Tensor:
         """All references at once [count, ...]; override where they are one product."""

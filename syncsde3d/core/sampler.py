@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from syncsde3d.core.coupling import MIN_SIGNAL, Sync, adopt, couple
+from syncsde3d.core.coupling import Sync, adopt, couple
 from syncsde3d.core.denoise import denoise
 from syncsde3d.core.noise import NoiseSource
-from syncsde3d.core.path import GaussianPath, from_x0, to_x0
-from syncsde3d.core.protocols import Denoiser, Task
+from syncsde3d.core.path import GaussianPath, to_x0
+from syncsde3d.core.protocols import Denoiser, Prediction, Task
 from syncsde3d.core.strategies import couple_outputs, couple_states
 
 
@@ -84,20 +84,27 @@ class Sampler:
         self, task: Task, denoiser: Denoiser, patches: list[int], source: NoiseSource, like: Tensor
     ) -> _Run:
         """A fresh scheduler for some of the task's patches, with everything a step needs."""
-        config = self.scheduler.config
-        clip = None
+        config, prediction, clip = self.scheduler.config, denoiser.prediction, None
+        expected = getattr(config, "prediction_type", "flow_prediction")
+        if prediction != expected:
+            raise ValueError(
+                f"prediction: the scheduler steps with {expected!r}, the denoiser predicts {prediction!r}"
+            )
+        scheduler = copy.deepcopy(self.scheduler)
         if getattr(config, "thresholding", False) or getattr(config, "clip_sample", False):
-            clip = _clip_function(self.scheduler)
-            scheduler = type(self.scheduler).from_config(config, thresholding=False, clip_sample=False)
-        else:
-            scheduler = copy.deepcopy(self.scheduler)
+            clip, prediction = _clip_function(self.scheduler), "sample"
+            plain = {"thresholding": False, "clip_sample": False, "prediction_type": prediction}
+            scheduler.register_to_config(**{k: v for k, v in plain.items() if k in config})
         scheduler.set_timesteps(self.steps, device=like.device)
+        if hasattr(scheduler, "set_begin_index"):  # integer timesteps may repeat: count, do not look up
+            scheduler.set_begin_index(0)
         return _Run(
             sampler=self,
             task=task,
             denoiser=denoiser,
             scheduler=scheduler,
             path=GaussianPath.from_scheduler(scheduler, self.eta),
+            prediction=prediction,
             clip=clip,
             patches=torch.tensor(patches, device=like.device),
             generators=[source.stepping(i) for i in patches],
@@ -132,12 +139,13 @@ class Sampler:
             run.restore(resume)
         for index in range(first, len(run.path)):
             strength = self.sync.strength(run.path, index)
+            y = run.impose(index, y)
             if self._adopts(run.path, index, strength):
-                y = _adopt_along_chain(task, y, precision)
+                y = run.replace(y, _adopt_along_chain(task, y, precision))
             references = task.references(y) if strength > 0 and self.sync.strategy == "syncsde" else None
             y = run.advance(index, y, references, precision, strength)
             if strength > 0:
-                y = couple_states(self.sync.strategy, task, y)
+                y = run.replace(y, couple_states(self.sync.strategy, task, y))
             if on_step is not None:
                 on_step(index + 1, len(run.path), y)
             if on_checkpoint is not None:
@@ -166,14 +174,19 @@ class Sampler:
                 f"strategy: {self.sync.strategy!r} couples all patches at once; run it in lockstep"
             )
         kept = {t.patch: t.states for t in earlier}
+        for i, states in kept.items():
+            if len(states) != self.steps + 1:
+                raise ValueError(
+                    f"earlier: trajectory {i} has {len(states)} states, expected {self.steps + 1}"
+                )
         for i in range(first, task.count):
             missing = [j for j in task.needs(i) if j not in kept]
             if missing:
                 raise ValueError(f"earlier: trajectory {i} needs the saved trajectory {missing[0]}")
             run = self._run(task, denoiser, [i], source, y0 := noise(i))
-            kept[i] = self._one(run, i, y0, kept, on_step)
-            yield Trajectory(i, kept[i])
-            kept = {j: states for j, states in kept.items() if j > i - task.lookback}
+            kept[i] = states = self._one(run, i, y0, kept, on_step)
+            kept = {j: s for j, s in kept.items() if j > i - task.lookback}
+            yield Trajectory(i, states)
 
     def _one(
         self, run: _Run, i: int, noise: Tensor, kept: Mapping[int, Tensor], on_step: OnStep | None
@@ -186,11 +199,12 @@ class Sampler:
         for index in range(len(run.path)):
             strength = self.sync.strength(run.path, index)
             adopts = self._adopts(run.path, index, strength)
+            y = run.impose(index, y)
             reference = None
             if needs and (adopts or (strength > 0 and self.sync.strategy == "syncsde")):
                 reference = run.task.reference(i, {j: kept[j][index].to(noise) for j in needs})[None]
                 if adopts:
-                    y = adopt(y, reference, precision)
+                    y = run.replace(y, adopt(y, reference, precision))
             states.append(y[0])
             y = run.advance(index, y, reference, precision, strength)
             if on_step is not None:
@@ -201,31 +215,46 @@ class Sampler:
         """Whether states take their references over before this step: shared noise, or no signal yet."""
         if index == 0 and self.sync.share_noise:
             return True
-        return self.sync.strategy == "syncsde" and strength > 0 and path.step(index).a < MIN_SIGNAL
+        return self.sync.strategy == "syncsde" and strength > 0 and path.step(index).is_noise
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One pass over the timesteps for some patches of a task."""
+    """One pass over the timesteps for some patches of a task.
+
+    prediction: what the scheduler is given: the network's own output, or x0 where ``clip`` changed it.
+    """
 
     sampler: Sampler
     task: Task
     denoiser: Denoiser
     scheduler: Any
     path: GaussianPath
+    prediction: Prediction
     clip: Callable[[Tensor], Tensor] | None
     patches: Tensor
     generators: list[torch.Generator]
+
+    def impose(self, index: int, y: Tensor) -> Tensor:
+        """The states before step ``index`` with the task's own knowledge of them."""
+        a, s = float(self.path.a[index]), float(self.path.s[index])
+        return self.replace(y, self.task.impose(y, self.patches, a, s))
+
+    def replace(self, y: Tensor, other: Tensor) -> Tensor:
+        """``other`` in place of the states ``y``; a corrector that goes back to older ones would undo it."""
+        if other is not y and hasattr(self.scheduler, "last_sample"):
+            self.scheduler.last_sample = None
+        return other
 
     def advance(
         self, index: int, y: Tensor, references: Tensor | None, precision: Tensor, strength: float
     ) -> Tensor:
         """The states [k, ...] after step ``index``, coupled to their references where given."""
-        step, sync, prediction = self.path.step(index), self.sampler.sync, self.denoiser.prediction
+        step, sync, prediction = self.path.step(index), self.sampler.sync, self.prediction
         inputs = self.scheduler.scale_model_input(y, step.t)
         output = denoise(self.denoiser, inputs, step, self.patches, self.sampler.max_batch)
-        if self.clip is not None and step.a >= MIN_SIGNAL:
-            output = from_x0(self.clip(to_x0(output, inputs, step, prediction)), inputs, step, prediction)
+        if self.clip is not None:
+            output = self.clip(to_x0(output, inputs, step, self.denoiser.prediction))
         if references is not None and sync.strategy == "syncsde":
             output = couple(
                 output, y, references, precision, self.path, index, strength, prediction, sync.saturate

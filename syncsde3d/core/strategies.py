@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from syncsde3d.core.coupling import MIN_SIGNAL, Strategy
+from syncsde3d.core.coupling import Strategy
 from syncsde3d.core.path import from_x0, shift_noise, to_x0
 from syncsde3d.core.protocols import Agreement, Prediction, Step, Task
 
@@ -27,10 +27,10 @@ def couple_outputs(
     Averaging noise estimates means averaging what each output implies at its own input, then moving each
     output accordingly: for predictions other than epsilon the raw outputs mix in their inputs.
     """
-    if strategy in ("consensus", "synctweedies") and step.a >= MIN_SIGNAL:
+    if strategy in ("consensus", "synctweedies") and not step.is_noise:
         x0 = agree(task, to_x0(output, y, step, prediction), "best" if strategy == "consensus" else "mean")
         return from_x0(x0, y, step, prediction)
-    if strategy == "visual_anagrams" and step.a >= MIN_SIGNAL:
+    if strategy == "visual_anagrams" and not step.is_noise:
         eps = (y - step.a * to_x0(output, y, step, prediction)) / step.s
         return shift_noise(output, agree(task, eps, "mean") - eps, step, prediction)
     return output

@@ -1,0 +1,245 @@
+"""Texturing as a LightningModule: build the task from the geometry, run the sampler, bake."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from syncsde3d.core import Agreement, NoiseSource, Sampler, Strategy, Sync
+from syncsde3d.io.manifest import fingerprint
+from syncsde3d.lit.items import ITEM_ERRORS, Failed, MeshItem, Skipped, TexturedMesh, one_line
+from syncsde3d.lit.presets import PRESETS, TextureSettings, view_prompts
+from syncsde3d.mesh.bake import bake
+from syncsde3d.mesh.cameras import Cameras, orbit
+from syncsde3d.mesh.load import load_mesh
+from syncsde3d.mesh.rasterize import get_rasterizer
+from syncsde3d.mesh.refine import refine_texture
+from syncsde3d.mesh.shade import depth_images, normal_images
+from syncsde3d.mesh.types import Mesh
+from syncsde3d.mesh.uv import ensure_uvs
+from syncsde3d.mesh.view_matrix import build_view_matrix
+from syncsde3d.models.schedulers import SchedulerName, make_scheduler
+from syncsde3d.models.texturing import TextureModel, load_texture_model
+from syncsde3d.tasks.mesh_texture import Backdrop, MeshTexture
+
+#: Shares of the paper's view distance and field of view; the object's bounding sphere fills the image.
+DISTANCE, FOV = 2.0, 60.0
+
+
+class MeshTexturing(L.LightningModule):
+    """Textures meshes from prompts with a pretrained depth-conditioned diffusion model.
+
+    Use with ``trainer.predict`` over a :class:`~syncsde3d.MeshDataModule`, writing by a
+    :class:`~syncsde3d.TexturedMeshWriter`. Nothing is trained.
+
+    Args:
+        model: "embedded" (ships with the package), "closed-form" (exact Gaussians, no weights), or a Stable
+            Diffusion 1.x/2.x hub id or local diffusers folder.
+        controlnet: hub id or folder of the depth ControlNet; None takes the model folder's own, or the one
+            that fits Stable Diffusion 1.5.
+        preset: settings to start from, see :data:`syncsde3d.lit.presets.PRESETS`; None fits the model.
+        strategy: how views are coupled, see :class:`syncsde3d.core.Sync`.
+        steps, scheduler, inv_lambda, guidance_scale: override the preset.
+        texture_size: texels along a side.
+        refine: sharpen the baked texture by optimising it against the views.
+        dtype: the network's precision. max_batch: most rows in one network call; None takes all.
+        rasterizer: "torch" or "pytorch3d".
+
+    A bad item (unreadable mesh, empty prompt, too little memory) comes back as
+    :class:`~syncsde3d.lit.items.Failed` and the run goes on; a model that cannot be loaded ends it with a
+    ValueError.
+    """
+
+    def __init__(
+        self,
+        model: str = "embedded",
+        controlnet: str | None = None,
+        preset: Literal["default", "paper", "embedded"] | None = None,
+        strategy: Strategy = "syncsde",
+        steps: int | None = None,
+        scheduler: SchedulerName | None = None,
+        inv_lambda: float | None = None,
+        guidance_scale: float | None = None,
+        texture_size: int = 1024,
+        refine: bool = False,
+        dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+        max_batch: int | None = None,
+        rasterizer: Literal["torch", "pytorch3d"] = "torch",
+    ) -> None:
+        super().__init__()
+        if preset is not None and preset not in PRESETS:
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got '{preset}'")
+        if not 64 <= texture_size <= 8192:
+            raise ValueError(f"texture_size: expected 64 to 8192 texels, got {texture_size}")
+        start = PRESETS[preset or ("embedded" if model in ("embedded", "closed-form") else "default")]
+        given = {
+            "steps": steps,
+            "scheduler": scheduler,
+            "inv_lambda": inv_lambda,
+            "guidance_scale": guidance_scale,
+        }
+        self.settings: TextureSettings = replace(start, **{k: v for k, v in given.items() if v is not None})
+        self.sync = Sync(
+            strategy=strategy,
+            inv_lambda=self.settings.inv_lambda,
+            saturate=self.settings.saturate,
+            sync_end=self.settings.sync_end,
+        )
+        self.model_name, self.controlnet, self.dtype_name = model, controlnet, dtype
+        self.texture_size, self.refine, self.max_batch = texture_size, refine, max_batch
+        self.rasterizer = get_rasterizer(rasterizer)
+        self.model: TextureModel | None = None
+
+    def setup(self, stage: str) -> None:
+        if self.model is None:
+            self.model = load_texture_model(
+                self.model_name, self.controlnet, self.dtype_name, self.device, self.max_batch
+            )
+            make_scheduler(self.settings.scheduler, self.model.scheduler)
+
+    def describe(self) -> dict[str, Any]:
+        """Every setting, and the models with their revisions: with an item, all that a repeat needs."""
+        assert self.model is not None
+        return {
+            **asdict(self.settings),
+            "strategy": self.sync.strategy,
+            "texture_size": self.texture_size,
+            "refine": self.refine,
+            "dtype": self.dtype_name,
+            "rasterizer": type(self.rasterizer).__name__,
+            "model": self.model.name,
+            "model_revision": self.model.revision,
+        }
+
+    def predict_step(self, batch: list[MeshItem], batch_idx: int) -> list[TexturedMesh | Skipped | Failed]:
+        return [self._attempt(item) for item in batch]
+
+    def _attempt(self, item: MeshItem) -> TexturedMesh | Skipped | Failed:
+        try:
+            if self._is_done(item):
+                return Skipped(item)
+            return self.texture(item)
+        except ITEM_ERRORS as error:
+            return Failed(item, one_line(error))
+
+    def _is_done(self, item: MeshItem) -> bool:
+        """Whether a writer of this run already holds the item's result, made with the same settings."""
+        callbacks = getattr(self._trainer, "callbacks", ())
+        key = None
+        for callback in callbacks:
+            if hasattr(callback, "is_done"):
+                key = key or fingerprint(item, self.describe())
+                if callback.is_done(item, key):
+                    return True
+        return False
+
+    def texture(self, item: MeshItem) -> TexturedMesh:
+        """One mesh, from file to texture. Raises ValueError or OSError for an item that cannot be done."""
+        model = self.model
+        if model is None:
+            raise ValueError("model: not loaded; run through a Trainer, or call setup('predict') first")
+        if not item.prompt.strip():
+            raise ValueError(f"prompt: empty for mesh '{item.mesh}', expected words")
+        seconds: dict[str, float] = {}
+        cameras = orbit(self.settings.views, DISTANCE, FOV).to(self.device)
+        with _timed(seconds, "load"):
+            mesh = ensure_uvs(load_mesh(item.mesh), self.texture_size).to(self.device)
+        with _timed(seconds, "geometry"):
+            control = self._control_images(mesh, cameras, model)
+            task = self._task(mesh, cameras, model, item)
+        with _timed(seconds, "sample"):
+            latents = self._sample(task, control, model, item)
+        with _timed(seconds, "decode"):
+            views = (model.decode(latents) / 2 + 0.5).clamp(0, 1).float()
+        with _timed(seconds, "bake"):
+            baked = bake(mesh, cameras, views, self.rasterizer, self.texture_size)
+            texture = baked.texture
+            if self.refine:
+                texture = refine_texture(mesh, cameras, views, texture, self.rasterizer)
+        return TexturedMesh(
+            item=item,
+            mesh=mesh.to("cpu"),
+            texture=texture.cpu(),
+            views=views.cpu(),
+            control=control.cpu(),
+            coverage=baked.seen,
+            settings=self.describe(),
+            seconds=seconds,
+        )
+
+    def _control_images(self, mesh: Mesh, cameras: Cameras, model: TextureModel) -> Tensor:
+        """What the model is conditioned on, as pictures [n, 3, h, w] in [0, 1]."""
+        size = model.size * model.factor
+        fragments = self.rasterizer.rasterize(mesh.vertices, mesh.faces, cameras, (size, size))
+        if model.control == "normal":
+            return normal_images(mesh, cameras, fragments)
+        return depth_images(fragments)
+
+    def _task(self, mesh: Mesh, cameras: Cameras, model: TextureModel, item: MeshItem) -> MeshTexture:
+        """The views' references and precision at the latents' resolution."""
+        how: Agreement = "best" if self.sync.strategy == "consensus" else "mean"
+        build = {"precision": self.settings.precision, "size": model.size, "rasterizer": self.rasterizer}
+        chain = build_view_matrix(mesh, cameras, compose=self.settings.compose, **build)
+        agreement = {}
+        if self.sync.strategy not in ("syncsde", "independent"):
+            agreement[how] = build_view_matrix(mesh, cameras, compose=how, symmetric=True, **build)
+        backdrop = None
+        if self.settings.backdrop:
+            backdrop = self._backdrop(model, ~chain.fragments.mask, item)
+        return MeshTexture(chain, agreement, backdrop)
+
+    def _noise(self, model: TextureModel, item: MeshItem) -> Tensor:
+        """One background noise for all views [n, c, h, w]; surfaces adopt theirs along the chain."""
+        shape = (model.channels, model.size, model.size)
+        noise = NoiseSource(item.seed, item.id).initial("shared", shape).to(self.device)
+        return noise.expand(len(self.settings.views), *shape).clone()
+
+    def _backdrop(self, model: TextureModel, mask: Tensor, item: MeshItem) -> Backdrop:
+        """Light grey behind every view, encoded."""
+        size = model.size * model.factor
+        plain = torch.full((1, 3, size, size), 0.5, device=self.device)
+        clean = model.encode(plain).float().expand(len(mask), -1, -1, -1)
+        return Backdrop(clean, self._noise(model, item), mask)
+
+    def _sample(self, task: MeshTexture, control: Tensor, model: TextureModel, item: MeshItem) -> Tensor:
+        """The views' clean latents [n, c, h, w]."""
+        settings = self.settings
+        prompts, negatives = view_prompts(item.prompt, settings)
+        denoiser = model.condition(
+            prompts,
+            negative_prompts=negatives,
+            control_images=control,
+            guidance_scale=settings.guidance_scale if model.name != "closed-form" else 1.0,
+            control_scale=settings.control_scale,
+        )
+        sampler = Sampler(
+            make_scheduler(settings.scheduler, model.scheduler),
+            steps=settings.steps,
+            sync=self.sync,
+            max_batch=self.max_batch,
+        )
+        hidden = self._trainer is None or self.trainer.progress_bar_callback is None
+        with tqdm(total=settings.steps, desc=item.id, unit="step", leave=False, disable=hidden) as bar:
+            return sampler.lockstep(
+                task,
+                denoiser,
+                self._noise(model, item),
+                NoiseSource(item.seed, item.id),
+                on_step=lambda done, total, states: bar.update(),
+            )
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = round(time.perf_counter() - start, 3)

@@ -1,0 +1,140 @@
+"""Predictions to files: one folder per item, whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from syncsde3d.io.atomic import atomic_folder
+from syncsde3d.io.gltf import write_glb
+from syncsde3d.io.images import contact_sheet, to_uint8, write_png
+from syncsde3d.io.manifest import fingerprint, is_complete, write_manifest
+from syncsde3d.io.obj import write_obj
+from syncsde3d.io.video import write_gif, write_video
+from syncsde3d.lit.items import Failed, Skipped, TexturedMesh, one_line
+from syncsde3d.mesh.cameras import turntable
+from syncsde3d.mesh.shade import render_textured
+
+
+class ResultWriter(BasePredictionWriter):
+    """Writes each result as soon as it is there and remembers what became of every item.
+
+    output_dir: where the items' folders go; made if missing. overwrite: redo items whose folder already
+    holds the result of the same settings. written, skipped, failed: item id to folder or reason.
+    """
+
+    def __init__(self, output_dir: str, overwrite: bool = False) -> None:
+        super().__init__(write_interval="batch")
+        self.output_dir, self.overwrite = Path(output_dir), overwrite
+        self.written: dict[str, Path] = {}
+        self.skipped: dict[str, Path] = {}
+        self.failed: dict[str, str] = {}
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        try:
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            probe = self.output_dir / f".writable-{trainer.global_rank}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ValueError(f"output_dir: cannot write to '{self.output_dir}': {error.strerror}") from None
+
+    def is_done(self, item: Any, key: str) -> bool:
+        """Whether the item's folder holds a complete result made with the settings that ``key`` stands for."""
+        return not self.overwrite and is_complete(self.output_dir / item.id, key)
+
+    def write_on_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        for result in prediction:
+            folder = self.output_dir / result.item.id
+            if isinstance(result, Failed):
+                self.failed[result.item.id] = result.reason
+            elif isinstance(result, Skipped):
+                self.skipped[result.item.id] = folder
+            else:
+                try:
+                    with atomic_folder(folder) as temporary:
+                        self.write(temporary, result)
+                except (OSError, ValueError) as error:
+                    self.failed[result.item.id] = f"cannot write '{folder}': {one_line(error)}"
+                else:
+                    self.written[result.item.id] = folder
+
+    def on_predict_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.world_size == 1:
+            return
+        gathered: list[Any] = [None] * trainer.world_size
+        torch.distributed.all_gather_object(gathered, (self.written, self.skipped, self.failed))
+        for written, skipped, failed in gathered:
+            self.written.update(written)
+            self.skipped.update(skipped)
+            self.failed.update(failed)
+
+    def write(self, folder: Path, result: Any) -> None:
+        """Write one result into an empty folder, the manifest last."""
+        raise NotImplementedError
+
+
+class TexturedMeshWriter(ResultWriter):
+    """Writes ``textured.glb``, ``textured.obj`` (+ ``.mtl``, ``texture.png``), ``turntable.mp4`` and ``.gif``,
+    ``views.png`` (the views above what they were conditioned on) and ``manifest.json`` per item.
+
+    output_dir, overwrite: see :class:`ResultWriter`. turntable_frames: of the video, once around, at 24 per
+    second. turntable_size: its height and width in pixels.
+    """
+
+    def __init__(
+        self,
+        output_dir: str = "renders/texture",
+        overwrite: bool = False,
+        turntable_frames: int = 96,
+        turntable_size: int = 512,
+    ) -> None:
+        super().__init__(output_dir, overwrite)
+        if turntable_frames < 1 or turntable_size < 16:
+            raise ValueError(
+                "turntable_frames, turntable_size: expected at least 1 frame of 16 pixels, got "
+                f"{turntable_frames} of {turntable_size}"
+            )
+        self.turntable_frames, self.turntable_size = turntable_frames, turntable_size
+
+    def write(self, folder: Path, result: TexturedMesh) -> None:
+        start = time.perf_counter()
+        texture = to_uint8(result.texture * 2 - 1)
+        write_glb(folder / "textured.glb", result.mesh, texture)
+        write_obj(folder / "textured.obj", result.mesh, texture)
+        cameras = turntable(self.turntable_frames)
+        size = (self.turntable_size, self.turntable_size)
+        frames = [
+            to_uint8(render_textured(result.mesh, result.texture, cameras[i : i + 1], size)[0] * 2 - 1)
+            for i in range(self.turntable_frames)
+        ]
+        write_video(folder / "turntable.mp4", frames, fps=24)
+        write_gif(folder / "turntable.gif", [frame[::2, ::2] for frame in frames[::2]], fps=12)
+        pictures = [to_uint8(image * 2 - 1) for image in (*result.views, *result.control)]
+        write_png(folder / "views.png", contact_sheet(pictures, columns=len(result.views)))
+        write_manifest(
+            folder,
+            inputs={"mesh": result.item.mesh},
+            prompt=result.item.prompt,
+            seed=result.item.seed,
+            settings=result.settings,
+            fingerprint=fingerprint(result.item, result.settings),
+            seconds={**result.seconds, "write": round(time.perf_counter() - start, 3)},
+            notes=result.mesh.notes,
+            coverage=result.coverage,
+        )

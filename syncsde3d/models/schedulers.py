@@ -1,0 +1,45 @@
+"""diffusers schedulers by name, set up for the model at hand."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+SchedulerName = Literal["ddim", "ddpm", "dpm++", "unipc", "euler", "lcm", "flow-euler"]
+
+
+def make_scheduler(name: SchedulerName, trained: Any) -> Any:
+    """A scheduler that samples a model trained with the noise schedule of ``trained``, another scheduler.
+
+    "dpm++" is DPM-Solver++ 2M with an Euler step at the end, which the last, largest step in log-SNR needs.
+    Raises ValueError for an unknown name, and for a name that does not fit the model: a flow model takes
+    "flow-euler", "dpm++" or "unipc", any other model takes all but "flow-euler".
+    """
+    import diffusers
+
+    if name not in get_args(SchedulerName):
+        raise ValueError(f"scheduler: expected one of {', '.join(get_args(SchedulerName))}, got '{name}'")
+    config = dict(trained.config)
+    flow = "FlowMatch" in type(trained).__name__ or config.get("prediction_type") == "flow_prediction"
+    if flow != (name == "flow-euler") and not (flow and name in ("dpm++", "unipc")):
+        fits = "flow-euler, dpm++ or unipc" if flow else "any but flow-euler"
+        raise ValueError(f"scheduler: '{name}' does not fit this model, expected {fits}")
+    extra: dict[str, Any] = {}
+    if flow and name != "flow-euler":
+        extra = {
+            "use_flow_sigmas": True,
+            "prediction_type": "flow_prediction",
+            "flow_shift": config.get("shift", 1.0),
+        }
+    if name == "dpm++":
+        extra |= {"algorithm_type": "dpmsolver++", "solver_order": 2, "euler_at_final": True}
+    classes = {
+        "ddim": diffusers.DDIMScheduler,
+        "ddpm": diffusers.DDPMScheduler,
+        "dpm++": diffusers.DPMSolverMultistepScheduler,
+        "unipc": diffusers.UniPCMultistepScheduler,
+        "euler": diffusers.EulerDiscreteScheduler,
+        "lcm": diffusers.LCMScheduler,
+        "flow-euler": diffusers.FlowMatchEulerDiscreteScheduler,
+    }
+    known = {key: value for key, value in config.items() if not key.startswith("_")}
+    return classes[name].from_config({**known, **extra})

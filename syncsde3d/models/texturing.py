@@ -1,0 +1,69 @@
+"""Models that can texture: what the texturing run asks of them, and how to get one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from syncsde3d.core import Denoiser
+
+#: The depth ControlNet that goes with Stable Diffusion 1.5.
+DEFAULT_CONTROLNET = "lllyasviel/control_v11f1p_sd15_depth"
+
+
+class TextureModel(Protocol):
+    """A pretrained image model that follows a picture of the geometry.
+
+    name, revision: for the manifest. control: which picture it wants. channels, size: of its latents;
+    ``factor`` image pixels make one latent. scheduler: a diffusers scheduler with its noise schedule.
+    """
+
+    name: str
+    revision: str | None
+    control: Literal["depth", "normal"]
+    channels: int
+    size: int
+    factor: int
+    scheduler: Any
+
+    def condition(
+        self,
+        prompts: Sequence[str],
+        negative_prompts: Sequence[str],
+        control_images: Tensor | None,
+        guidance_scale: float,
+        control_scale: tuple[float, float],
+    ) -> Denoiser:
+        """The model with one prompt and one picture per view attached."""
+        ...
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images in [-1, 1] to latents."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents to images in [-1, 1]."""
+        ...
+
+
+def load_texture_model(
+    model: str, controlnet: str | None, dtype: str, device: torch.device, max_batch: int | None
+) -> TextureModel:
+    """The model by name: "embedded", "closed-form", a hub id or a local folder.
+
+    Raises ValueError, in one line, when it is not there or does not fit.
+    """
+    if model == "closed-form":
+        from syncsde3d.models.closed_form_texture import ClosedFormTexture
+
+        return ClosedFormTexture()
+    from syncsde3d.models.latent_diffusion import LatentDiffusion
+
+    if model == "embedded":
+        from syncsde3d.models.embedded import embedded_folder
+
+        model = str(embedded_folder("latent"))
+    return LatentDiffusion.from_pretrained(model, controlnet=controlnet, dtype=dtype, device=device)

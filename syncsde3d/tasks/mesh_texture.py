@@ -1,0 +1,92 @@
+"""Mesh texturing (Eq. 18-19): views of one object, tied where they see the same surface.
+
+``A_i`` renders view i of the texture composed from the views before it. Geometry is fixed while sampling, so
+all ``A_i`` together are one sparse product; the task is *given* it and knows nothing of meshes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from syncsde3d.core import Agreement, Task
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+
+class ViewOperator(Protocol):
+    """A linear map from all views to all views, such as :class:`syncsde3d.mesh.view_matrix.ViewMatrix`."""
+
+    precision: Tensor
+    mask: Tensor
+
+    def needs(self, i: int) -> tuple[int, ...]:
+        """Views that contribute to view ``i``."""
+        ...
+
+    def apply(self, values: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """All views at once."""
+        ...
+
+    def apply_to_view(self, i: int, values: Mapping[int, Tensor]) -> Float[Tensor, "c h w"]:
+        """View ``i`` from the views it needs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """A plain picture behind the object, kept there while sampling so that none of it bleeds into the views.
+
+    clean: encoded backdrops [n, c, h, w]. noise: unit Gaussian they are noised with, likewise.
+    mask: True on background [n, h, w].
+    """
+
+    clean: Float[Tensor, "n c h w"]
+    noise: Float[Tensor, "n c h w"]
+    mask: Bool[Tensor, "n h w"]
+
+
+class MeshTexture(Task):
+    """Views as patches, the earlier views' texture as reference.
+
+    chain: each view from the earlier ones, with its precision. agreement: each view from all of them, for
+    the symmetric strategies, by how they are combined. backdrop: what stands behind the object, if anything.
+    """
+
+    def __init__(
+        self,
+        chain: ViewOperator,
+        agreement: Mapping[Agreement, ViewOperator] | None = None,
+        backdrop: Backdrop | None = None,
+    ) -> None:
+        self.chain, self.agreement, self.backdrop = chain, dict(agreement or {}), backdrop
+        self.count = self.lookback = chain.precision.shape[0]
+
+    def needs(self, i: int) -> tuple[int, ...]:
+        return self.chain.needs(i)
+
+    def reference(self, i: int, earlier: Mapping[int, Tensor]) -> Tensor:
+        return self.chain.apply_to_view(i, earlier)
+
+    def references(self, y: Tensor) -> Tensor:
+        return self.chain.apply(y)
+
+    def precision(self, i: int) -> Tensor:
+        return self.chain.precision[i][None]
+
+    def agree(self, values: Tensor, how: Agreement) -> tuple[Tensor, Tensor]:
+        if how not in self.agreement:
+            raise ValueError(f"how: this task was given no {how!r} agreement")
+        operator = self.agreement[how]
+        return operator.apply(values), operator.mask[:, None]
+
+    def impose(self, y: Tensor, patches: Tensor, a: float, s: float) -> Tensor:
+        if self.backdrop is None:
+            return y
+        clean, noise = self.backdrop.clean[patches].to(y), self.backdrop.noise[patches].to(y)
+        return torch.where(self.backdrop.mask[patches][:, None], a * clean + s * noise, y)
