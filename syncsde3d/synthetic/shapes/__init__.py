@@ -1,4 +1,4 @@
-"""Twenty-odd classes of procedural objects, each with endless variants.
+"""Thirty-odd classes of procedural objects, each with endless variants.
 
 Every mesh is closed and wound outwards, stands upright along +Y with its front towards +Z, is centred on its
 bounding box and reaches the unit sphere.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from syncsde3d.synthetic.shapes import animals, everyday, furniture, outdoors, toys, wear
+from syncsde3d.synthetic.shapes import animals, furniture, garden, swimmers, toys, vehicles, vessels, wear
 from syncsde3d.synthetic.shapes.solid import Builder, Jitter
 
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 #: Class name to the function that builds a variant.
 SHAPES: dict[str, Builder] = {
     **wear.SHAPES,
-    **everyday.SHAPES,
+    **vessels.SHAPES,
     **furniture.SHAPES,
-    **outdoors.SHAPES,
+    **vehicles.SHAPES,
+    **garden.SHAPES,
     **animals.SHAPES,
+    **swimmers.SHAPES,
     **toys.SHAPES,
 }
 

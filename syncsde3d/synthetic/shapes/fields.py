@@ -154,7 +154,9 @@ def revolve(keys: Sequence[tuple[float, float]], rounding: float = 0.02) -> Fiel
     return loft("y", [(y, r, r, 0.0) for y, r in keys], 2.0, rounding)
 
 
-def plate(outline: Sequence[tuple[float, float]], axis: str, half: float, rounding: float = 0.02) -> Field:
+def plate(
+    outline: Sequence[tuple[float, float]] | Array, axis: str, half: float, rounding: float = 0.02
+) -> Field:
     """A flat plate with the given closed outline, extruded by ``half`` both ways along ``axis``.
 
     The outline's coordinates are the remaining axes in the order x, y, z.
@@ -228,9 +230,11 @@ def moved(field: Field, offset: Vec) -> Field:
     return lambda p: field(p - o)
 
 
-def shell(field: Field, thickness: float) -> Field:
-    """The solid's skin, ``thickness`` thick, half of it on either side."""
-    return lambda p: np.abs(field(p)) - 0.5 * thickness
+def pressed(field: Field, axis: str, ratio: float) -> Field:
+    """The solid scaled by ``ratio`` < 1 along ``axis``, towards the origin's plane."""
+    scale = np.ones((3, 1), dtype=np.float32)
+    scale[_AXES[axis]] = 1.0 / ratio
+    return lambda p: field(p * scale) * ratio
 
 
 def _smooth_min(a: Array, b: Array, k: float) -> Array:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.interpolate import CubicSpline, PchipInterpolator
+
+from syncsde3d.synthetic.shapes.curves import Points2, through
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -66,41 +66,26 @@ def lathe(profile: Float[np.ndarray, "k 2"], segments: int = 72) -> Lathed:
     )
 
 
-def smooth_curve(points: Sequence[tuple[float, float]], samples: int) -> Float[np.ndarray, "k 2"]:
-    """``samples`` points evenly along the smooth curve through ``points`` (by chord length)."""
-    knots = np.asarray(points, dtype=np.float64)
-    chord = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(knots, axis=0), axis=1))))
-    return CubicSpline(chord, knots)(np.linspace(0.0, chord[-1], samples))
-
-
-def vessel(
-    keys: Sequence[tuple[float, float]], wall: float, floor: float, lip: float = 1.0, samples: int = 40
-) -> Float[np.ndarray, "k 2"]:
+def vessel(keys: Points2, wall: float, floor: float, samples: int = 40) -> Float[np.ndarray, "k 2"]:
     """The profile of a hollow vessel from its outer ``(height, radius)`` keys in rising height.
 
-    wall, floor: thicknesses. lip: rounding of the rim as a multiple of half the wall.
+    wall, floor: thicknesses; the rim is half round.
     """
-    table = np.asarray(keys, dtype=np.float64)
-    height = np.linspace(table[0, 0], table[-1, 0], samples)
-    outline = PchipInterpolator(table[:, 0], table[:, 1])
-    outer = np.stack((outline(height), height), axis=1)
+    low, high = keys[0][0], keys[-1][0]
+    height = np.linspace(low, high, samples)
+    outer = np.stack((through(keys, height), height), axis=1)
     tangent = np.gradient(outer, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     inner = outer + wall * np.stack((-tangent[:, 1], tangent[:, 0]), axis=1)
-    inner = inner[(inner[:, 1] > height[0] + floor) & (inner[:, 0] > 0.3 * wall)]
+    inner = inner[(inner[:, 1] > low + floor) & (inner[:, 0] > 0.3 * wall)]
     inner = inner[np.argsort(inner[:, 1])]
-    bend = np.linspace(0.0, np.pi, 8)[1:-1]
-    half = 0.5 * (outer[-1] - inner[-1])
-    middle = 0.5 * (outer[-1] + inner[-1])
-    up = np.array([-half[1], half[0]]) * lip
-    rim = middle + np.cos(bend)[:, None] * half + np.sin(bend)[:, None] * up
-    base = outer[0, 0]
-    foot = [(base * f, height[0]) for f in (0.35, 0.7, 0.96)]
-    bottom = inner[0]
-    bowl = [(bottom[0] * f, height[0] + floor + (bottom[1] - height[0] - floor) * f**3) for f in (0.75, 0.4)]
-    return np.concatenate(
-        ([(0.0, height[0])], foot, outer[1:], rim, inner[::-1], bowl, [(0.0, height[0] + floor)])
-    )
+    half, middle = 0.5 * (outer[-1] - inner[-1]), 0.5 * (outer[-1] + inner[-1])
+    bend = np.linspace(0.0, np.pi, 8)[1:-1, None]
+    rim = middle + np.cos(bend) * half + np.sin(bend) * np.array([-half[1], half[0]])
+    under = [(outer[0, 0] * f, low) for f in (0.35, 0.7, 0.96)]
+    lift = inner[0, 1] - low - floor
+    inside = [(inner[0, 0] * f, low + floor + lift * f**3) for f in (0.75, 0.4)]
+    return np.concatenate(([(0.0, low)], under, outer[1:], rim, inner[::-1], inside, [(0.0, low + floor)]))
 
 
 def _quads(rows: int, columns: int, stride: int, wrap: bool) -> Int[np.ndarray, "f 3"]:

@@ -63,7 +63,9 @@ def _sample(field: Field, step: float) -> tuple[np.ndarray, np.ndarray]:
     coarse = field(centers).astype(np.float32)
     near = np.flatnonzero(np.abs(coarse) < 1.6 * 0.5 * np.sqrt(3.0) * width)
     offset = (np.arange(_BLOCK) - 0.5 * (_BLOCK - 1)) * step
-    offsets = np.stack(np.meshgrid(offset, offset, offset, indexing="ij")).reshape(3, 1, -1).astype(np.float32)
+    offsets = (
+        np.stack(np.meshgrid(offset, offset, offset, indexing="ij")).reshape(3, 1, -1).astype(np.float32)
+    )
     fine = np.repeat(coarse[:, None], _BLOCK**3, axis=1)
     fine[near] = field((centers[:, near, None] + offsets).reshape(3, -1)).reshape(len(near), -1)
     grid = fine.reshape((blocks,) * 3 + (_BLOCK,) * 3).transpose(0, 3, 1, 4, 2, 5)
