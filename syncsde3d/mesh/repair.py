@@ -54,10 +54,10 @@ def repair(source: Source) -> Source:
 
     unused = len(source.vertices) - len(np.unique(source.faces))
     source = _weld(source)
-    _, first = np.unique(np.sort(source.faces, axis=1), axis=0, return_index=True)
+    first = _first_of_each(np.sort(source.faces, axis=1))
     _note(notes, len(source.faces) - len(first), "dropped", "repeated face")
     _note(notes, unused, "dropped", "unused point")
-    source = _select(source, np.sort(first))
+    source = _select(source, first)
     source = _select(source, np.lexsort((source.material, source.node)))
 
     scaled = (source.vertices - low) / extent
@@ -117,16 +117,24 @@ def _weld(source: Source) -> Source:
 
 def _unique_rows(rows: Float[ndarray, "n k"]) -> tuple[Float[ndarray, "m k"], Int[ndarray, " n"]]:
     """Distinct rows in the order of their first appearance, and each row's index among them."""
-    if not len(rows):
-        return rows, np.empty(0, np.int64)
-    order = np.lexsort(rows.T[::-1])
-    new = np.append(True, (rows[order[1:]] != rows[order[:-1]]).any(1))
-    group = np.empty(len(rows), np.int64)
-    group[order] = np.cumsum(new) - 1
-    _, first = np.unique(group, return_index=True)
+    first, group = _groups(rows)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
     return rows[np.sort(first)], rank[group]
+
+
+def _first_of_each(rows: Int[ndarray, "n k"]) -> Int[ndarray, " m"]:
+    """Indices of the rows that no earlier row equals."""
+    return np.sort(_groups(rows)[0])
+
+
+def _groups(rows: ndarray) -> tuple[Int[ndarray, " m"], Int[ndarray, " n"]]:
+    """First index of each distinct row, and which of these each row equals; faster than ``np.unique``."""
+    order = np.lexsort(rows.T[::-1])
+    new = np.append(True, (rows[order[1:]] != rows[order[:-1]]).any(axis=1))[: len(rows)]
+    group = np.empty(len(rows), np.int64)
+    group[order] = np.cumsum(new) - 1
+    return order[new], group
 
 
 def _shared_edges(faces: Int[ndarray, "f 3"]) -> tuple[Int[ndarray, "e 2"], Bool[ndarray, " e"]]:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from syncsde3d.mesh.formats.polygons import triangulate
 from syncsde3d.mesh.formats.source import (
     MeshError,
     Node,
     Source,
     check_face_count,
+    polygon_source,
     read_bytes,
     resolve_inside,
 )
@@ -33,60 +33,64 @@ MAX_LIBRARY_BYTES = 2**24
 
 
 @dataclass
-class _Statements:
-    """The statements of the text that matter, each with its line number."""
+class _Rows:
+    """The statements of one keyword: what follows it, and its line number."""
 
-    positions: list[tuple[int, list[str]]] = field(default_factory=list)
-    texture: list[tuple[int, list[str]]] = field(default_factory=list)
-    faces: list[tuple[int, list[str]]] = field(default_factory=list)
-    seen: list[tuple[int, int]] = field(default_factory=list)  # positions, texture before each face
+    text: list[str] = field(default_factory=list)
+    line: list[int] = field(default_factory=list)
+
+    def add(self, text: str, line: int) -> None:
+        self.text.append(text)
+        self.line.append(line)
+
+
+@dataclass
+class _Statements:
+    """The statements of the text that matter. Flat lists of strings and numbers, for speed."""
+
+    positions: _Rows = field(default_factory=_Rows)
+    texture: _Rows = field(default_factory=_Rows)
+    faces: _Rows = field(default_factory=_Rows)
+    positions_before: list[int] = field(default_factory=list)  # number of positions before each face
+    texture_before: list[int] = field(default_factory=list)
     state: list[int] = field(default_factory=list)  # of each face: which of `states`
-    states: dict[tuple[str, str, str], int] = field(default_factory=dict)  # object, group, material
+    states: list[tuple[str, str, str]] = field(default_factory=list)  # object, group, material
     libraries: list[str] = field(default_factory=list)
-    skipped: int = 0
 
 
 def read_obj(path: Path) -> Source:
     """Read an OBJ file. Of its material files only the textures' names are looked at, to warn about them."""
     text = _collect(_lines(read_bytes(path)))
-    counts = np.fromiter((len(tokens) for _, tokens in text.faces), np.int64, len(text.faces))
-    check_face_count(int((counts - 2).sum()))
-    notes = [f"ignored {text.skipped} faces with fewer than 3 corners"] if text.skipped else []
-    notes += _library_notes(path.parent, text.libraries)
+    counts = np.fromiter((len(row.split()) for row in text.faces.text), np.int64, len(text.faces.text))
+    check_face_count(int(np.maximum(counts - 2, 0).sum()))
+    notes = _library_notes(path.parent, text.libraries)
     vertices = _numbers(text.positions, 3, "a vertex needs 3 numbers")
     uvs = _numbers(text.texture, 2, "a texture coordinate needs 2 numbers")
-    seen = np.repeat(np.array(text.seen), counts, axis=0)
     raw = _corners(text.faces)
-    corner_v = np.where(raw[:, 0] > 0, raw[:, 0] - 1, raw[:, 0] + seen[:, 0])
+    corner_v = np.where(raw[:, 0] > 0, raw[:, 0] - 1, raw[:, 0] + np.repeat(text.positions_before, counts))
     bad = (raw[:, 0] == 0) | (corner_v < 0) | (corner_v >= len(vertices))
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
-        line = text.faces[int(np.searchsorted(np.cumsum(counts), first, "right"))][0]
+        line = text.faces.line[int(np.searchsorted(np.cumsum(counts), first, "right"))]
         raise MeshError(
             f"line {line}: a face refers to vertex {raw[first, 0]}, expected 1 to {len(vertices)}"
             " (or a negative number that counts back)"
         )
-    corner_t = np.where(raw[:, 1] > 0, raw[:, 1] - 1, raw[:, 1] + seen[:, 1])
+    corner_t = np.where(raw[:, 1] > 0, raw[:, 1] - 1, raw[:, 1] + np.repeat(text.texture_before, counts))
     bad = (raw[:, 1] != 0) & ((corner_t < 0) | (corner_t >= len(uvs)))
     if bad.any():
         notes.append(f"ignored {int(bad.sum())} texture indices that name no texture coordinate of the file")
     corner_t[bad | (raw[:, 1] == 0)] = -1
-    triangles, polygon = triangulate(vertices, corner_v, counts)
+    source = polygon_source(vertices, corner_v, counts, uvs, corner_t)
 
-    states = list(text.states)
-    names, materials = list(dict.fromkeys(s[:2] for s in states)), list(dict.fromkeys(s[2] for s in states))
-    state = np.array(text.state)[polygon]
-    return Source(
-        vertices=vertices,
-        faces=corner_v[triangles],
-        uvs=uvs,
-        uv_faces=corner_t[triangles],
-        node=np.array([names.index(s[:2]) for s in states])[state],
-        material=np.array([materials.index(s[2]) for s in states])[state],
-        nodes=[Node(*name) for name in names],
-        materials=materials,
-        notes=notes,
-    )
+    source.nodes = [Node(*name) for name in dict.fromkeys(s[:2] for s in text.states)]
+    source.materials = list(dict.fromkeys(s[2] for s in text.states))
+    names = [(node.name, node.geometry) for node in source.nodes]
+    state = np.array(text.state)[source.polygon]
+    source.node = np.array([names.index(s[:2]) for s in text.states])[state]
+    source.material = np.array([source.materials.index(s[2]) for s in text.states])[state]
+    source.notes = notes + source.notes
+    return source
 
 
 def _lines(data: bytes) -> list[str]:
@@ -94,6 +98,7 @@ def _lines(data: bytes) -> list[str]:
     if b"\0" in data:
         raise MeshError("this is no OBJ text (it holds zero bytes)")
     text = data.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\t", " ")
     if "\\\n" in text:
         text = re.sub(
             r"(?:[^\n]*\\\n)+[^\n]*",
@@ -107,43 +112,47 @@ def _collect(lines: list[str]) -> _Statements:
     """Sort the lines by keyword."""
     text = _Statements()
     current = {"o": "", "g": "", "usemtl": ""}
+    states: dict[tuple[str, ...], int] = {}
+    state = -1
     for number, line in enumerate(lines, 1):
-        key, *tokens = line.split() or ("#",)
+        key, _, rest = line.strip().partition(" ")
         if key == "v":
-            text.positions.append((number, tokens))
+            text.positions.add(rest, number)
         elif key == "vt":
-            text.texture.append((number, tokens if len(tokens) > 1 else [*tokens, "0"]))
+            text.texture.add(rest if " " in rest.strip() else rest + " 0", number)
         elif key == "f":
-            if len(tokens) < 3:
-                text.skipped += 1
-                continue
-            text.faces.append((number, tokens))
-            text.seen.append((len(text.positions), len(text.texture)))
-            text.state.append(text.states.setdefault(tuple(current.values()), len(text.states)))  # type: ignore
+            if state < 0:
+                state = states.setdefault(tuple(current.values()), len(states))
+            text.faces.add(rest, number)
+            text.positions_before.append(len(text.positions.text))
+            text.texture_before.append(len(text.texture.text))
+            text.state.append(state)
         elif key in current:
-            current[key] = " ".join(tokens)
+            current[key], state = rest.strip(), -1
         elif key == "mtllib":
-            text.libraries.append(" ".join(tokens))
-    if not text.positions:
+            text.libraries.append(rest.strip())
+    text.states = [(name, group, material) for name, group, material in states]
+    if not text.positions.text:
         words = any(re.match(r"\s*(#|o|g|f|vt|vn|mtllib|usemtl)(\s|$)", line) for line in lines)
         raise MeshError(f"{'no geometry in' if words else 'this is no'} OBJ text, expected 'v' and 'f' lines")
-    if not text.faces:
-        raise MeshError(
-            f"no faces ({len(text.positions)} vertices), expected 'f' lines with 3 or more corners"
-        )
+    if not text.faces.text:
+        raise MeshError(f"no faces ({len(text.positions.text)} vertices), expected 'f' lines with 3 corners")
     return text
 
 
-def _numbers(rows: list[tuple[int, list[str]]], n: int, need: str) -> Float[ndarray, "k n"]:
+def _numbers(rows: _Rows, n: int, need: str) -> Float[ndarray, "k n"]:
     """The first ``n`` numbers of every row."""
     try:
-        flat = np.fromiter(map(float, chain.from_iterable(tokens[:n] for _, tokens in rows)), np.float64)
-        if min((len(tokens) for _, tokens in rows), default=n) >= n:
+        flat = np.fromiter(map(float, chain.from_iterable(row.split()[:n] for row in rows.text)), np.float64)
+        if len(flat) == n * len(rows.text):
             return flat.reshape(-1, n)
     except ValueError:
         pass
-    line, tokens = next(row for row in rows if len(row[1]) < n or not all(map(_is_number, row[1][:n])))
-    raise MeshError(f"line {line}: {need}, came '{' '.join(tokens)[:60]}'")
+    for row, line in zip(rows.text, rows.line, strict=True):
+        tokens = row.split()[:n]
+        if len(tokens) < n or not all(map(_is_number, tokens)):
+            raise MeshError(f"line {line}: {need}, came '{row[:60]}'")
+    raise AssertionError("numbers that are read one by one but not together")
 
 
 def _is_number(token: str) -> bool:
@@ -154,24 +163,27 @@ def _is_number(token: str) -> bool:
     return True
 
 
-def _corners(faces: list[tuple[int, list[str]]]) -> Int[ndarray, "k 2"]:
+def _corners(faces: _Rows) -> Int[ndarray, "k 2"]:
     """Vertex and texture index of every corner as written; 0 where there is no texture index."""
-    tokens = list(chain.from_iterable(tokens for _, tokens in faces))
-    shapes = {(token.count("/"), "//" in token) for token in tokens}
+    text = " ".join(faces.text).replace("//", "/0/")
+    tokens = text.split()
     try:
-        if len(shapes) == 1 and not any(token.endswith("/") for token in tokens):
-            slashes, no_texture = shapes.pop()
-            numbers = " ".join(tokens).replace("/", " ").split()
-            flat = np.fromiter(map(int, numbers), np.int64, len(numbers)).reshape(len(tokens), -1)
-            texture = np.zeros(len(tokens), np.int64) if no_texture or not slashes else flat[:, 1]
-            return np.stack([flat[:, 0], texture], 1)
-        return np.array([_corner(token) for token in tokens], np.int64)
+        if "/" not in text:
+            vertices = np.fromiter(map(int, tokens), np.int64, len(tokens))
+            return np.stack([vertices, np.zeros_like(vertices)], 1)
+        if {token.count("/") for token in tokens} in ({1}, {2}):
+            numbers = text.replace("/", " ").split()
+            return np.fromiter(map(int, numbers), np.int64, len(numbers)).reshape(len(tokens), -1)[:, :2]
     except (ValueError, OverflowError):
-        line, token = next((line, t) for line, row in faces for t in row if not _is_corner(t))
-        message = (
-            f"line {line}: face corner '{token[:60]}' is not a number, expected v, v/vt, v//vn or v/vt/vn"
-        )
-        raise MeshError(message) from None
+        pass
+    try:
+        return np.array([_corner(token) for token in tokens], np.int64).reshape(-1, 2)
+    except (ValueError, OverflowError):
+        rows = zip(faces.text, faces.line, strict=True)
+        token, line = next((t, line) for row, line in rows for t in row.split() if not _is_corner(t))
+        raise MeshError(
+            f"line {line}: face corner '{token[:60]}' is no number, expected v, v/vt, v//vn or v/vt/vn"
+        ) from None
 
 
 def _corner(token: str) -> tuple[int, int]:

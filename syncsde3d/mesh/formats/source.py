@@ -45,6 +45,7 @@ class Source:
     uvs: texture coordinates [t, 2], origin bottom-left; may be empty.
     uv_faces: indices into ``uvs`` [f, 3]; -1 where a corner has none.
     node, material: index of each face's node and material name [f].
+    polygon: the file's face that each triangle was cut from [f]; empty where the format has triangles only.
     """
 
     vertices: Float[ndarray, "v 3"]
@@ -56,6 +57,7 @@ class Source:
     nodes: Sequence[Node] = (Node(),)
     materials: Sequence[str] = ("",)
     notes: list[str] = field(default_factory=list)
+    polygon: Int[ndarray, " f"] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def polygon_source(
@@ -80,9 +82,10 @@ def polygon_source(
     enough = counts >= 3
     kept = np.repeat(enough, counts)
     corners, corner_uvs = corners[kept], corner_uvs[kept]
-    triangles, _ = triangulate(vertices, corners, counts[enough])
+    triangles, polygon = triangulate(vertices, corners, counts[enough])
     zero = np.zeros(len(triangles), np.int64)
     source = Source(vertices, corners[triangles], uvs, corner_uvs[triangles], zero, zero)
+    source.polygon = np.flatnonzero(enough)[polygon]
     if not enough.all():
         source.notes.append(f"ignored {int((~enough).sum())} faces with fewer than 3 corners")
     return source
