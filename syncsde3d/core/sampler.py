@@ -133,7 +133,7 @@ class Sampler:
         precision = task.precisions(noise)
         first = 0
         if resume is None:
-            y = noise * float(run.scheduler.init_noise_sigma)
+            y = run.begin(noise)
         else:
             first, y = resume.index, resume.states.to(noise)
             run.restore(resume)
@@ -194,7 +194,7 @@ class Sampler:
         """All states of trajectory ``i`` given those of the earlier ones [steps + 1, ...]."""
         needs = run.task.needs(i)
         precision = run.task.precision(i).to(noise)[None]
-        y = noise[None] * float(run.scheduler.init_noise_sigma)
+        y = run.begin(noise[None])
         states = []
         for index in range(len(run.path)):
             strength = self.sync.strength(run.path, index)
@@ -235,6 +235,10 @@ class _Run:
     patches: Tensor
     generators: list[torch.Generator]
 
+    def begin(self, noise: Tensor) -> Tensor:
+        """The first states; flow schedulers know neither a first deviation nor scaled inputs."""
+        return noise * float(getattr(self.scheduler, "init_noise_sigma", 1.0))
+
     def impose(self, index: int, y: Tensor) -> Tensor:
         """The states before step ``index`` with the task's own knowledge of them."""
         a, s = float(self.path.a[index]), float(self.path.s[index])
@@ -251,7 +255,8 @@ class _Run:
     ) -> Tensor:
         """The states [k, ...] after step ``index``, coupled to their references where given."""
         step, sync, prediction = self.path.step(index), self.sampler.sync, self.prediction
-        inputs = self.scheduler.scale_model_input(y, step.t)
+        rescale = getattr(self.scheduler, "scale_model_input", None)
+        inputs = y if rescale is None else rescale(y, step.t)
         output = denoise(self.denoiser, inputs, step, self.patches, self.sampler.max_batch)
         if self.clip is not None:
             output = self.clip(to_x0(output, inputs, step, self.denoiser.prediction))
