@@ -58,7 +58,7 @@ NEGATIVE: tuple[str, ...] = (
 #: Words that no caption uses, but that prompts may; each gets a token of its own, untrained as yet.
 SPARE: tuple[str, ...] = tuple(
     "shiny old new dark bright light small big large colorful golden gold silver metal metallic glass fabric cloth "
-    "leathery painting oil watercolor drawing sketch render 3d texture pattern object toy man woman person dog horse "
+    "leathery painting oil watercolor drawing sketch render texture pattern object toy man woman person dog horse "
     "tree dragon sword koala mannequin torus knot wingnut elephant giraffe frog sheep pig bird head face statue "
     "spotted zebra tiger giraffe lava ice water fire cloud rain lake river beach village street field garden winter "
     "summer morning evening".split()
@@ -132,7 +132,13 @@ def _object_caption(
 
 
 def _place(subject: Subject) -> str:
-    what = {"sea": "the sea", "mountains": "mountains", "mountain": "mountains", "snow": "snow", "ocean": "the ocean"}
+    what = {
+        "sea": "the sea",
+        "mountains": "mountains",
+        "mountain": "mountains",
+        "snow": "snow",
+        "ocean": "the ocean",
+    }
     place = what.get(subject.scene) or article(subject.scene)
     return f"{place} at {subject.time}" if subject.time != "day" else place
 

@@ -106,7 +106,9 @@ def _brick(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
 
 
 def _wooden(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
-    centre = rng.uniform(1.0, 1.5, 2) * rng.choice([-1, 1], 2)  # off the object, so that the grain runs upright
+    centre = rng.uniform(1.0, 1.5, 2) * rng.choice(
+        [-1, 1], 2
+    )  # off the object, so that the grain runs upright
     x, z = p[:, 0] - centre[0], p[:, 2] - centre[1]
     warp = 0.35 * waves(p * np.array([1, 0.5, 1], np.float32), 0.8, rng)
     t = frac(np.hypot(x, z) / rng.uniform(0.17, 0.21) + warp)

@@ -47,7 +47,11 @@ def step(x: Array, edge: float, width: float) -> Array:
 
 def cell_bits(i: Array, j: Array, seed: int = 0) -> Array:
     """32 well-mixed bits per integer cell."""
-    h = i.astype(np.uint32) * np.uint32(73856093) ^ j.astype(np.uint32) * np.uint32(19349663) ^ np.uint32(seed)
+    h = (
+        i.astype(np.uint32) * np.uint32(73856093)
+        ^ j.astype(np.uint32) * np.uint32(19349663)
+        ^ np.uint32(seed)
+    )
     h = (h ^ (h >> 15)) * np.uint32(0x85EBCA6B)
     h = (h ^ (h >> 13)) * np.uint32(0xC2B2AE35)
     return h ^ (h >> 16)
@@ -68,7 +72,9 @@ def cells(u: Array, v: Array, seed: int) -> tuple[Array, Array]:
         for dj in (-1, 0, 1):
             bits = cell_bits(iu + di, iv + dj, seed)
             x = (bits & np.uint32(0x3FF)).astype(np.float32) * np.float32(0.7 / 1024) + np.float32(0.15 + di)
-            y = (bits >> 10 & np.uint32(0x3FF)).astype(np.float32) * np.float32(0.7 / 1024) + np.float32(0.15 + dj)
+            y = (bits >> 10 & np.uint32(0x3FF)).astype(np.float32) * np.float32(0.7 / 1024) + np.float32(
+                0.15 + dj
+            )
             d = np.hypot(fu - x, fv - y)
             nearer = d < first
             second = np.where(nearer, first, np.minimum(second, d))

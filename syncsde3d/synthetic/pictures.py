@@ -35,7 +35,9 @@ def background(object_luminance: float, rng: np.random.Generator) -> np.ndarray:
     return np.full(3, 0.9 if object_luminance < 0.5 else 0.1, np.float32)
 
 
-def painted(buffers: Buffers, view: int, material: str, colour: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def painted(
+    buffers: Buffers, view: int, material: str, colour: str, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The object of one view, painted and lit [h, w, 3], and its coverage [h, w]; both in [0, 1]."""
     alpha = np.asarray(buffers.alpha[view], np.float32) / 255
     seen = alpha > 0
@@ -68,7 +70,9 @@ def composed_picture(
 ) -> tuple[np.ndarray, Subject]:
     """One painted object, somewhat smaller, standing before a scene [h, w, 3]; the object's facts."""
     rgb, alpha = painted(buffers, view, material, colour, int(rng.integers(1 << 31)))
-    layers = torch.from_numpy(np.concatenate((rgb * alpha[..., None], alpha[..., None]), -1)).permute(2, 0, 1)[None]
+    layers = torch.from_numpy(np.concatenate((rgb * alpha[..., None], alpha[..., None]), -1)).permute(
+        2, 0, 1
+    )[None]
     size, h, w = int(scene.shape[0] * rng.uniform(0.62, 0.92)), *scene.shape[:2]
     small = torch.nn.functional.interpolate(layers, (size, size), mode="bilinear", antialias=True)[0]
     top, left = h - size + int(0.04 * h) - int(rng.integers(0, 6)), int(rng.integers(0, w - size + 1))
@@ -88,7 +92,10 @@ class PictureSource:
     """
 
     def __init__(
-        self, buffers: Buffers, shares: tuple[float, float, float] = (0.7, 0.2, 0.1), held: bool | None = False
+        self,
+        buffers: Buffers,
+        shares: tuple[float, float, float] = (0.7, 0.2, 0.1),
+        held: bool | None = False,
     ) -> None:
         self.buffers, self.shares, self.held = buffers, shares, held
         self._scenes: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -104,7 +111,9 @@ class PictureSource:
             return object_picture(self.buffers, view, material, colour, rng)
         scene_image, scene, time = self._scene(rng)
         image, subject = composed_picture(self.buffers, view, material, colour, scene_image, rng)
-        return Picture(to_bytes(image), None, Subject(**{**vars(subject), "view": "", "scene": scene, "time": time}))
+        return Picture(
+            to_bytes(image), None, Subject(**{**vars(subject), "view": "", "scene": scene, "time": time})
+        )
 
     def _object(self, rng: np.random.Generator) -> tuple[int, str, str]:
         while True:

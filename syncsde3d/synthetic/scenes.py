@@ -23,7 +23,9 @@ def skyline(width: int, rough: float, period: float, rng: np.random.Generator) -
     out = np.zeros(width)
     for octave in range(5):
         length = period / 2**octave
-        wave = sum(np.sin(2 * np.pi * x / (length * rng.uniform(0.7, 1.4)) + rng.uniform(0, 6.3)) for _ in range(3))
+        wave = sum(
+            np.sin(2 * np.pi * x / (length * rng.uniform(0.7, 1.4)) + rng.uniform(0, 6.3)) for _ in range(3)
+        )
         out += wave * rough**octave / 1.7
     return out
 
@@ -91,9 +93,17 @@ def _mountains(image: Array, tint: Array, haze: Array, horizon: float, rng: np.r
         colour = (rock * tint) * (0.62 + 0.19 * layer) + haze * (0.38 - 0.19 * layer)
         _fill(image, top, colour, 0.35)
         if layer < 2:
-            cap = np.clip(y - top[None], 0, 1) * np.clip(11 - 7 * layer + 3 * skyline(width, 0.6, 24, rng)[None] - (y - top), 0, 1)
-            image += (np.array([0.97, 0.97, 1.0], np.float32) * tint - image) * (cap * (top < horizon - 16))[..., None]
-    _fill(image, horizon + 28 + 4 * skyline(width, 0.5, 120, rng), np.array([0.30, 0.50, 0.22], np.float32) * tint)
+            cap = np.clip(y - top[None], 0, 1) * np.clip(
+                11 - 7 * layer + 3 * skyline(width, 0.6, 24, rng)[None] - (y - top), 0, 1
+            )
+            image += (np.array([0.97, 0.97, 1.0], np.float32) * tint - image) * (cap * (top < horizon - 16))[
+                ..., None
+            ]
+    _fill(
+        image,
+        horizon + 28 + 4 * skyline(width, 0.5, 120, rng),
+        np.array([0.30, 0.50, 0.22], np.float32) * tint,
+    )
 
 
 def _forest(image: Array, tint: Array, haze: Array, horizon: float, rng: np.random.Generator) -> None:
@@ -176,7 +186,9 @@ def _snow(image: Array, tint: Array, haze: Array, horizon: float, rng: np.random
             foot = float(top[int(np.clip(centre, 0, width - 1))]) + 6
             size, tall = 8 + 3 * layer, (8 + 3 * layer) * rng.uniform(1.9, 2.4)
             rows = np.arange(image.shape[0], dtype=np.float32)[:, None]
-            inside = (np.abs(x[None] - centre) < (rows - foot + tall) * 0.45 * size / tall * 2) & (rows < foot)
+            inside = (np.abs(x[None] - centre) < (rows - foot + tall) * 0.45 * size / tall * 2) & (
+                rows < foot
+            )
             capped = inside & (np.abs(x[None] - centre) < (rows - foot + tall) * 0.32 * size / tall * 2 - 1)
             image[inside] = np.array([0.10, 0.26, 0.20], np.float32) * lift
             image[capped & (((rows - foot + tall) % 9) < 4.5)] = white * lift

@@ -1,0 +1,90 @@
+"""What all trainings share: the optimizer and its schedule, an averaged copy of the weights, exports."""
+
+from __future__ import annotations
+
+import copy
+import time
+from pathlib import Path
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+
+class AveragedTraining(L.LightningModule):
+    """Trains ``self.net`` and keeps its exponential moving average in ``self.average``, which is what is exported.
+
+    lr: highest learning rate (AdamW), reached after ``warmup`` steps; it falls to 2 % over the last 40 % of the
+    run, whose length is ``minutes`` if given (for machines shared with others), else the trainer's ``max_steps``.
+    decay: of the average per step (lower at first).
+    """
+
+    net: nn.Module
+    average: nn.Module
+
+    def __init__(self, lr: float, warmup: int, decay: float, minutes: float | None) -> None:
+        super().__init__()
+        self.lr, self.warmup, self.decay, self.minutes = lr, warmup, decay, minutes
+        self._started = time.monotonic()
+
+    def take(self, net: nn.Module) -> None:
+        """Make ``net`` the trained module."""
+        self.net = net
+        self.average = copy.deepcopy(net).requires_grad_(False).eval()
+
+    def progress(self) -> float:
+        """Share of the run already done, in [0, 1]."""
+        if self.minutes is not None:
+            return min(1.0, (time.monotonic() - self._started) / (60 * self.minutes))
+        return min(1.0, self.global_step / max(1, self.trainer.max_steps))
+
+    def configure_optimizers(self) -> dict:
+        optimizer = torch.optim.AdamW(self.net.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=0.01)
+
+        def factor(step: int) -> float:
+            left = min(1.0, (1 - self.progress()) / 0.4)
+            return min(1.0, (step + 1) / self.warmup) * (0.02 + 0.98 * left)
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        self._started = time.monotonic()
+
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        decay = min(self.decay, (1 + self.global_step) / (10 + self.global_step))
+        pairs = zip(self.average.parameters(), self.net.parameters(), strict=True)
+        for mean, value in pairs:
+            mean.lerp_(value, 1 - decay)
+        for mean, value in zip(self.average.buffers(), self.net.buffers(), strict=True):
+            mean.copy_(value)
+
+    def export(self, folder: Path) -> None:
+        """Write the averaged weights, float16, as the models are loaded."""
+        raise NotImplementedError
+
+
+class Export(L.Callback):
+    """Exports the averaged weights to ``<default_root_dir>/weights`` after every validation and at the end."""
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self.on_fit_end(trainer, pl_module)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.is_global_zero and isinstance(pl_module, AveragedTraining):
+            pl_module.export(Path(trainer.default_root_dir) / "weights")
+
+
+def save_grid(images: Tensor, path: Path, columns: int = 8) -> None:
+    """Write images [n, 3, h, w] in [-1, 1] as one PNG."""
+    from PIL import Image
+
+    n, c, h, w = images.shape
+    rows = -(-n // columns)
+    padded = torch.zeros(rows * columns, c, h, w)
+    padded[:n] = (images.float().cpu().clamp(-1, 1) + 1) / 2
+    grid = padded.view(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((grid * 255).round().byte().numpy()).save(path)

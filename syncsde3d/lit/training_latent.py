@@ -1,0 +1,257 @@
+"""Trains the latent model: text encoder, UNet and depth ControlNet jointly, on latents of a frozen autoencoder."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DDIMScheduler,
+    StableDiffusionControlNetPipeline,
+    UNet2DConditionModel,
+)
+from PIL import Image
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from syncsde3d.lit.training_common import AveragedTraining, save_grid
+from syncsde3d.lit.training_data import to_unit
+from syncsde3d.models.embedded import PROMPT_LENGTH, word_tokenizer
+from syncsde3d.synthetic.captions import vocabulary
+
+
+class LatentNet(nn.Module):
+    """The three trained parts, as one module: ``unet``, ``controlnet``, ``text_encoder``."""
+
+    def __init__(
+        self, unet: UNet2DConditionModel, controlnet: ControlNetModel, text_encoder: CLIPTextModel
+    ) -> None:
+        super().__init__()
+        self.unet, self.controlnet, self.text_encoder = unet, controlnet, text_encoder
+
+    def forward(
+        self,
+        noisy: Tensor,
+        t: Tensor,
+        tokens: Tensor,
+        depth: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """Predicted velocity [b, 4, h, w]; the ControlNet sees only ``rows`` [k] of the batch, with ``depth`` there.
+
+        depth: [k, 3, 4h, 4w] in [0, 1]. tokens: [b, PROMPT_LENGTH].
+        """
+        text = self.text_encoder(tokens)[0]
+        if depth is None or rows is None or len(rows) == 0:
+            return self.unet(noisy, t, text).sample
+        down, mid = self.controlnet(noisy[rows], t[rows], text[rows], depth, return_dict=False)
+
+        def spread(residual: Tensor) -> Tensor:
+            full = residual.new_zeros(len(noisy), *residual.shape[1:])
+            return full.index_copy(0, rows, residual)
+
+        return self.unet(
+            noisy,
+            t,
+            text,
+            down_block_additional_residuals=tuple(map(spread, down)),
+            mid_block_additional_residual=spread(mid),
+        ).sample
+
+
+def small_latent_net(
+    widths: tuple[int, int, int, int] = (32, 64, 128, 192),
+    text_width: int = 128,
+    vocab_size: int = 750,
+    size: int = 32,
+) -> LatentNet:
+    """An untrained text-to-latent UNet with a depth ControlNet that starts from the UNet's own encoder.
+
+    Attention at the two coarsest levels only. The UNet also gets pooled text next to the timestep
+    (``addition_embed_type="text"``), which stock pipelines feed by themselves.
+    """
+    common = {
+        "in_channels": 4,
+        "down_block_types": ("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "block_out_channels": widths,
+        "layers_per_block": 1,
+        "norm_num_groups": 16,
+        "cross_attention_dim": text_width,
+        "attention_head_dim": (2, 2, 4, 6),
+        "resnet_time_scale_shift": "scale_shift",
+        "addition_embed_type": "text",
+        "addition_embed_type_num_heads": 8,
+    }
+    unet = UNet2DConditionModel(
+        sample_size=size,
+        out_channels=4,
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        **common,
+    )
+    controlnet = ControlNetModel(conditioning_embedding_out_channels=(8, 16, 32), **common)
+    shared = {k: v for k, v in unet.state_dict().items() if k in controlnet.state_dict()}
+    controlnet.load_state_dict(shared, strict=False)
+    text = CLIPTextConfig(
+        vocab_size=vocab_size,
+        hidden_size=text_width,
+        intermediate_size=4 * text_width,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        max_position_embeddings=PROMPT_LENGTH,
+        projection_dim=text_width,
+        bos_token_id=vocab_size - 2,
+        eos_token_id=vocab_size - 1,
+        pad_token_id=vocab_size - 1,
+    )
+    return LatentNet(unet, controlnet, CLIPTextModel(text))
+
+
+def training_scheduler() -> DDIMScheduler:
+    """Velocity prediction down to a zero signal-to-noise ratio; sampling starts at the very last timestep."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+
+
+def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
+    """Weight of the squared velocity error: min(snr + 1, 5) / (snr + 1), which stays 1 where overall colour is decided.
+
+    The usual min-SNR weight would be 0 at a zero signal-to-noise ratio. Since snr + 1 = 1 / (1 - alpha), it is
+    min(1, 5 (1 - alpha)).
+    """
+    return (5 * (1 - alphas_cumprod)).clamp(max=1.0)
+
+
+class LatentTraining(AveragedTraining):
+    """Joint training of text encoder, UNet and ControlNet.
+
+    vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer, warm-up).
+    widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures with a depth
+    image that get to use it. sampled: pictures in the sample grid of each validation, 0 for none.
+    """
+
+    def __init__(
+        self,
+        vae: str,
+        start: str | None = None,
+        widths: tuple[int, int, int, int] = (32, 64, 128, 192),
+        text_width: int = 128,
+        depth_share: float = 0.88,
+        sampled: int = 16,
+        lr: float = 1e-3,
+        warmup: int = 200,
+        decay: float = 0.998,
+        minutes: float | None = None,
+    ) -> None:
+        super().__init__(lr, warmup, decay, minutes)
+        self.save_hyperparameters()
+        self.depth_share, self.sampled = depth_share, sampled
+        if start:
+            load = lambda cls, part: cls.from_pretrained(start, subfolder=part).float()  # noqa: E731
+            self.tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer")
+            parts = (
+                (UNet2DConditionModel, "unet"),
+                (ControlNetModel, "controlnet"),
+                (CLIPTextModel, "text_encoder"),
+            )
+            net = LatentNet(*(load(*part) for part in parts))
+        else:
+            self.tokenizer = word_tokenizer(vocabulary())
+            net = small_latent_net(widths, text_width, len(self.tokenizer))
+        self.take(net.to(memory_format=torch.channels_last))  # pyright: ignore
+        self.vae = AutoencoderKL.from_pretrained(vae).float().requires_grad_(False).eval()
+        self.scheduler = training_scheduler()
+        self.register_buffer("weight", velocity_weight(self.scheduler.alphas_cumprod), persistent=False)
+
+    def tokens(self, captions: list[str]) -> Tensor:
+        """Token ids [b, PROMPT_LENGTH] on this module's device."""
+        out = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
+        return out.input_ids.to(self.device)
+
+    def loss(self, net: nn.Module, batch: dict, t: Tensor, noise: Tensor, use_depth: Tensor) -> Tensor:
+        """Weighted velocity error per picture [b] at timesteps ``t`` [b]."""
+        with torch.no_grad():
+            latents = self.vae.encode(to_unit(batch["image"])).latent_dist.mode().float()
+        noisy = self.scheduler.add_noise(latents, noise, t)  # pyright: ignore
+        target = self.scheduler.get_velocity(latents, noise, t)  # pyright: ignore
+        rows = use_depth.nonzero().squeeze(1)
+        depth = batch["depth"][rows].float().expand(-1, 3, -1, -1) / 255
+        output = net(noisy, t, self.tokens(batch["caption"]), depth, rows)
+        return self.weight[t] * (output.float() - target).square().mean((1, 2, 3))  # pyright: ignore
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        b = len(batch["image"])
+        t = ((torch.arange(b) + torch.rand(b)) * (1000 / b)).long().clamp(max=999).to(self.device)
+        t = t[torch.randperm(b)]
+        noise = torch.randn(b, 4, *(s // 4 for s in batch["image"].shape[2:]), device=self.device)
+        use_depth = batch["has_depth"] & (torch.rand(b, device=self.device) < self.depth_share)
+        loss = self.loss(self.net, batch, t, noise, use_depth).mean()
+        self.log("loss", loss, prog_bar=True, batch_size=b)
+        return loss
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        b = len(batch["image"])
+        generator = torch.Generator().manual_seed(batch_idx)
+        t = ((torch.arange(b) * 377 + 189) % 1000).to(self.device)
+        noise = torch.randn(b, 4, *(s // 4 for s in batch["image"].shape[2:]), generator=generator).to(
+            self.device
+        )
+        loss = self.loss(self.average, batch, t, noise, batch["has_depth"]).mean()
+        self.log("val_loss", loss, prog_bar=True, batch_size=b)
+        if batch_idx == 0 and self.sampled and not self.trainer.sanity_checking:
+            images = self.sample(batch, self.sampled)
+            pairs = torch.stack((to_unit(batch["image"][: self.sampled]), images), 1).flatten(0, 1)
+            save_grid(pairs, Path(self.trainer.default_root_dir) / f"samples_{self.global_step:06d}.png")
+
+    def pipeline(self) -> StableDiffusionControlNetPipeline:
+        """The averaged model as a stock pipeline."""
+        return StableDiffusionControlNetPipeline(
+            vae=self.vae,
+            text_encoder=self.average.text_encoder,  # pyright: ignore
+            tokenizer=self.tokenizer,
+            unet=self.average.unet,  # pyright: ignore
+            controlnet=self.average.controlnet,  # pyright: ignore
+            scheduler=self.scheduler,
+            safety_checker=None,  # pyright: ignore
+            feature_extractor=None,  # pyright: ignore
+            requires_safety_checker=False,
+        )
+
+    def sample(self, batch: dict, count: int, steps: int = 20) -> Tensor:
+        """Pictures [count, 3, h, w] in [-1, 1] for the first captions and depth images of a batch."""
+        pipeline = self.pipeline()
+        pipeline.set_progress_bar_config(disable=True)
+        depth = [Image.fromarray(d[0].cpu().numpy()).convert("RGB") for d in batch["depth"][:count]]
+        images = pipeline(
+            batch["caption"][:count],
+            image=depth,
+            num_inference_steps=steps,
+            guidance_scale=3.0,
+            generator=torch.Generator().manual_seed(0),
+            output_type="np",
+        ).images  # pyright: ignore
+        return torch.from_numpy(np.asarray(images)).permute(0, 3, 1, 2) * 2 - 1
+
+    def export(self, folder: Path) -> None:
+        """Write the whole pipeline in files of at most 14 MB.
+
+        Weights are float16, but for the small text encoder: transformers loads weights in the type they are
+        stored in, diffusers in float32, so a stock pipeline would mix the two.
+        """
+        pipeline = self.pipeline()
+        halves = {
+            name: copy.deepcopy(getattr(pipeline, name)).half() for name in ("vae", "unet", "controlnet")
+        }
+        pipeline.register_modules(**halves)
+        pipeline.save_pretrained(folder, max_shard_size="14MB")

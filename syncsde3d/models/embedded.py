@@ -1,0 +1,75 @@
+"""The small models that ship with the package, and their vocabulary."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal, get_args
+
+from transformers import CLIPTokenizer, PreTrainedTokenizerBase
+
+EmbeddedName = Literal["latent", "pixel", "judge"]
+#: Tokens per prompt, with the start and end tokens.
+PROMPT_LENGTH = 24
+
+
+def embedded_folder(name: EmbeddedName) -> Path:
+    """Folder of an embedded model, as ``from_pretrained`` takes it.
+
+    latent: text and depth to 128 px pictures (a StableDiffusionControlNetPipeline folder). pixel: text to 64 px
+    pictures. judge: scores pictures against words. Raises ValueError for another name and FileNotFoundError when
+    this installation lacks the weights.
+    """
+    if name not in get_args(EmbeddedName):
+        raise ValueError(f"name: expected one of {', '.join(get_args(EmbeddedName))}, got {name!r}")
+    folder = Path(str(files("syncsde3d.models") / "weights" / name))
+    if not (folder / ("model_index.json" if name != "judge" else "config.json")).is_file():
+        raise FileNotFoundError(
+            f"embedded model {name!r}: no weights at {folder}; reinstall the package, train them with "
+            f"'syncsde3d fit --config configs/train/{name}.yaml', or pass a model folder or hub id instead"
+        )
+    return folder
+
+
+def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Words of a prompt that the tokenizer has no token for (it spells them out, which no model here was taught)."""
+    words = re.findall(r"[\w']+", prompt.lower())
+    return list(dict.fromkeys(word for word in words if len(tokenizer.tokenize(word)) > 1))
+
+
+def warn_unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Warn when a prompt for an embedded model uses words that it was not trained on, or is cut off."""
+    if unknown := unknown_words(prompt, tokenizer):
+        warnings.warn(
+            f"the embedded model does not know {', '.join(unknown)}: it was trained on a small vocabulary "
+            "(objects, colours, materials and scenes; see its model card)",
+            stacklevel=2,
+        )
+    if len(tokenizer(prompt).input_ids) > tokenizer.model_max_length:
+        warnings.warn(f"prompt cut after {tokenizer.model_max_length - 2} words: {prompt!r}", stacklevel=2)
+
+
+def word_tokenizer(words: Sequence[str], length: int = PROMPT_LENGTH) -> CLIPTokenizer:
+    """A CLIP tokenizer in which each of ``words`` is one token; others are spelled in pieces.
+
+    words: lower case, letters and digits. length: tokens per prompt, with the start and end tokens.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    plain = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
+    letters = [chr(c) for c in range(33, 127)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=100_000, end_of_word_suffix="</w>", show_progress=False, initial_alphabet=letters
+    )
+    plain.train_from_iterator([" ".join([*words, *letters])], trainer)
+    spec = json.loads(plain.to_str())["model"]
+    vocab = {token: index for index, token in enumerate(spec["vocab"])}
+    for token in (*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"):
+        vocab.setdefault(token, len(vocab))
+    merges = [tuple(m) for m in spec["merges"]]
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=length)

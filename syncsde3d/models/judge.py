@@ -1,0 +1,78 @@
+"""A small image-text model that scores pictures against words, for measuring only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class _Residual(nn.Module):
+    """Two 3x3 convolutions around a shortcut, then half the resolution and twice the channels."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.a, self.na = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.b, self.nb = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.down, self.nd = nn.Conv2d(width, out, 3, 2, 1, bias=False), nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.nb(self.b(F.relu(self.na(self.a(x)))))
+        return F.relu(self.nd(self.down(F.relu(x))))
+
+
+class Judge(ModelMixin, ConfigMixin):
+    """Image encoder (a residual convolutional net) and text encoder (a bag of word vectors) into one space.
+
+    vocabulary: the words it knows. width: channels of the first level. embed: of the common space.
+    size: pixels squared that pictures are resized to.
+    """
+
+    @register_to_config
+    def __init__(
+        self, vocabulary: Sequence[str] = (), width: int = 24, embed: int = 128, size: int = 64
+    ) -> None:
+        super().__init__()
+        self.index = {word: i + 1 for i, word in enumerate(vocabulary)}
+        self.size = size
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        self.levels = nn.Sequential(*(_Residual(width * 2**i, width * 2 ** (i + 1)) for i in range(3)))
+        self.image_head = nn.Sequential(
+            nn.Linear(2 * 8 * width, 256), nn.ReLU(inplace=True), nn.Linear(256, embed)
+        )
+        self.words = nn.EmbeddingBag(len(self.index) + 1, embed, mode="sum", padding_idx=0)
+        self.text_head = nn.Sequential(nn.Linear(embed, 256), nn.ReLU(inplace=True), nn.Linear(256, embed))
+        self.log_scale = nn.Parameter(torch.tensor(2.7))
+
+    def encode_images(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b e"]:
+        """Unit vectors for pictures in [-1, 1] of any size."""
+        if images.shape[-1] != self.size or images.shape[-2] != self.size:
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        x = self.levels(self.stem(images))
+        pooled = torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
+        return F.normalize(self.image_head(pooled).float(), dim=-1)
+
+    def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "k e"]:
+        """Unit vectors for texts; words outside the vocabulary are ignored."""
+        rows = [
+            [self.index.get(word, 0) for word in re.findall(r"[\w']+", text.lower())] or [0] for text in texts
+        ]
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.log_scale.device)
+        vectors = self.words(ids)
+        return F.normalize((vectors + self.text_head(vectors)).float(), dim=-1)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"], texts: Sequence[str]) -> Float[Tensor, "b k"]:
+        """Logits of each picture for each text (their softmax over a list of words is the judge's opinion)."""
+        return self.log_scale.exp() * self.encode_images(images) @ self.encode_texts(texts).T
