@@ -9,6 +9,7 @@ from syncsde3d.synthetic.shapes.fields import (
     cone,
     ellipsoid,
     mirrored,
+    moved,
     tube,
     turned,
     union,
@@ -45,7 +46,7 @@ def cow(j: Jitter) -> Field:
     curve = [(0.07, y + 0.11, z - 0.05), (0.21, y + 0.17, z - 0.04), (0.25, y + 0.19 + sharp, z + 0.02)]
     horns = tube(curve, [0.055, 0.048, 0.022], 6)
     ears = turned(ellipsoid((0.27, y + 0.02, z - 0.08), (0.15, 0.07, 0.045)), "z", -15.0, (0.1, y, z))
-    eyes = mirrored(ball((0.14, y - 0.02, z + 0.1), 0.035))
+    eyes = mirrored(ball((0.125, y - 0.03, z + 0.09), 0.045))
     udder = ellipsoid((0.0, back - 1.15 * thick, -0.5 * long), (0.15, 0.13, 0.16))
     rump = -long - 0.08
     tail = tube(
@@ -96,7 +97,8 @@ def elephant(j: Jitter) -> Field:
         [0.05, 0.035, 0.045],
         8,
     )
-    return union(blend(0.06, blend(0.1, body, legs, head), feet, trunk), blend(0.03, ears), tusks, tail, eyes)
+    hide = blend(0.06, blend(0.1, body, legs, head), feet, trunk)
+    return moved(union(hide, ears, tusks, tail, eyes), (0.0, 0.0, -0.15))
 
 
 def cat(j: Jitter) -> Field:
@@ -158,4 +160,4 @@ def rabbit(j: Jitter) -> Field:
     return union(blend(0.06, body, haunch, feet, head), ears, tail, nose, eyes)
 
 
-SHAPES = {"cow": solid(cow), "elephant": solid(elephant, 0.03), "cat": solid(cat), "rabbit": solid(rabbit)}
+SHAPES = {"cow": solid(cow), "elephant": solid(elephant, 0.034), "cat": solid(cat), "rabbit": solid(rabbit)}

@@ -30,7 +30,7 @@ def mushroom(j: Jitter) -> Field:
     """A toadstool: domed cap with raised spots, a ring and a swelling stem."""
     cap, high, stem, edge = j(0.5, 0.8), j(0.4, 0.65), j(0.17, 0.27), j(0.0, 0.2)
     egg = ellipsoid((0.0, edge, 0.0), (cap, high, cap))
-    dome = cut(egg, ellipsoid((0.0, edge - 0.4, 0.0), (1.2 * cap, 0.36, 1.2 * cap)), k=0.08)
+    dome = cut(egg, ellipsoid((0.0, edge - 0.4, 0.0), (1.2 * cap, 0.36, 1.2 * cap)), k=0.15)
     foot = revolve([(-0.95, 0.9 * stem), (-0.8, 1.35 * stem), (-0.3, stem), (edge + 0.2, 0.85 * stem)], 0.06)
     skirt = revolve([(edge - 0.42, 1.6 * stem), (edge - 0.28, 1.05 * stem)], 0.02)
     places = (
@@ -116,7 +116,7 @@ def guitar(j: Jitter) -> Field:
 
 
 SHAPES = {
-    "mushroom": solid(mushroom, 0.03),
+    "mushroom": solid(mushroom, 0.034),
     "pumpkin": solid(pumpkin, 0.04),
     "snowman": solid(snowman, 0.026),
     "guitar": solid(guitar, 0.024),

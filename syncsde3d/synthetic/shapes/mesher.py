@@ -1,8 +1,9 @@
 """From a solid's signed field to a closed triangle mesh.
 
-The field is evaluated on a coarse grid, then on the fine one only in the blocks the surface may pass; marching
-cubes makes triangles; these are evened out by Laplacian steps along the surface and put back onto it by Newton
-steps. Marching cubes comes from scikit-image (the ``train`` extra), imported on first use.
+The field is evaluated on a coarse grid, then on the fine one only where the surface may pass; cavities that
+nobody can see are filled; marching cubes makes triangles; Laplacian steps even these out along the surface
+and Newton steps put them back onto it; a last Laplacian step softens jagged creases. Marching cubes comes
+from scikit-image (the ``train`` extra), imported on first use.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sparse
+from scipy.ndimage import label
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -43,6 +45,8 @@ def polygonize(
     # A grid value of exactly zero would put several vertices of marching cubes on one point.
     tiny = np.float32(0.02 * step)
     values = np.where(np.abs(values) < tiny, np.where(values < 0, -tiny, tiny), values)
+    regions, _ = label(values > 0)
+    values[(regions > 0) & (regions != regions[0, 0, 0])] = -tiny
     occupied = np.argwhere(values < 0)
     low, high = occupied.min(axis=0) - 1, occupied.max(axis=0) + 2
     crop = values[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
@@ -73,17 +77,17 @@ def _sample(field: Field, step: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _relax(field: Field, points: np.ndarray, faces: np.ndarray, step: float, rounds: int) -> np.ndarray:
-    """Move vertices half-way to their neighbours' mean, then onto the surface, ``rounds`` times."""
+    """Move vertices half-way to their neighbours' mean and onto the surface, ``rounds`` times."""
     edges = np.concatenate((faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]))
     ones = np.ones(len(edges))
     ring = sparse.csr_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(len(points),) * 2)
     mean = sparse.diags(1.0 / np.maximum(ring.sum(axis=1).A1, 1.0)) @ ring
     for _ in range(rounds):
-        points = project(field, 0.5 * (points + mean @ points), step)
-    return points
+        points = _project(field, 0.5 * (points + mean @ points), step)
+    return 0.5 * (points + mean @ points)
 
 
-def project(field: Field, points: np.ndarray, step: float) -> np.ndarray:
+def _project(field: Field, points: np.ndarray, step: float) -> np.ndarray:
     """One Newton step of ``points`` [v, 3] onto the zero surface, at most half a ``step`` long."""
     corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], dtype=np.float64)
     size = 0.15 * step

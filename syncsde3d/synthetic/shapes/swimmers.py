@@ -8,16 +8,15 @@ import numpy as np
 
 from syncsde3d.synthetic.shapes.curves import cut_corners
 from syncsde3d.synthetic.shapes.fields import (
+    Array,
     Field,
     ball,
     blend,
     cone,
-    cut,
     ellipsoid,
     mirrored,
     plate,
     torus,
-    tube,
     turned,
     union,
 )
@@ -92,16 +91,17 @@ def turtle(j: Jitter) -> Field:
     """A tortoise: domed shell with grooved plates, head raised, four stubby legs."""
     wide, long, dome, y = j(0.52, 0.64), j(0.62, 0.74), j(0.4, 0.58), -0.2
     egg = ellipsoid((0.0, y, 0.0), (wide, dome, long))
-    grooves = [torus((0.0, y + 0.45 * dome, 0.0), 0.0 + 0.9 * wide, 0.03)]
-    for k in range(6):
-        a = np.radians(30.0 + 60.0 * k)
-        low = (1.02 * wide * np.sin(a), y + 0.1, 1.02 * long * np.cos(a))
-        high = (0.5 * wide * np.sin(a), y + 0.88 * dome, 0.5 * long * np.cos(a))
-        middle = (0.84 * wide * np.sin(a), y + 0.57 * dome, 0.84 * long * np.cos(a))
-        grooves.append(tube([low, middle, high], 0.035, 6))
+
+    def carved(p: Array) -> Array:  # a groove around the top plate, six more running down from it
+        around = np.hypot(p[0] / wide, p[2] / long)
+        ring = np.abs(around - 0.5)
+        ray = np.abs(np.sin(3.0 * np.arctan2(p[0], p[2]))) * around / 3.0
+        near = np.where(around > 0.5, np.minimum(ring, ray), ring)
+        return egg(p) + 0.045 * np.exp(-((near / 0.05) ** 2))
+
     belly = ellipsoid((0.0, y, 0.0), (0.92 * wide, 0.2, 0.92 * long))
     rim = ellipsoid((0.0, y, 0.0), (wide + 0.07, 0.075, long + 0.07))
-    shell = union(cut(egg, *grooves[1:], k=0.03), rim)
+    shell = union(carved, rim)
     legs = [
         cone((0.6 * a * wide, y, 0.62 * b * long), (0.8 * a * wide, y - 0.38, 0.78 * b * long), 0.15, 0.12)
         for a, b in product((-1, 1), repeat=2)

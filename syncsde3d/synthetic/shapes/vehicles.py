@@ -121,7 +121,7 @@ def house(j: Jitter) -> Field:
 
 
 SHAPES = {
-    "car": solid(car, 0.03),
+    "car": solid(car, 0.033),
     "airplane": solid(airplane, 0.025),
     "rocket": solid(rocket),
     "house": solid(house, 0.036),

@@ -11,7 +11,6 @@ from syncsde3d.synthetic.shapes.fields import (
     blend,
     box,
     common,
-    cone,
     cut,
     cylinder,
     ellipsoid,
@@ -21,6 +20,7 @@ from syncsde3d.synthetic.shapes.fields import (
     rod,
     torus,
     tube,
+    turned,
     union,
 )
 from syncsde3d.synthetic.shapes.solid import Jitter, solid
@@ -39,7 +39,7 @@ def handbag(j: Jitter) -> Field:
     drop, edge = j(-0.1, 0.3) * tall, 0.95 * wide
     tip = drop - j(0.1, 0.24)
     corners = [(0.0, tall + 0.2), (wide + 0.2, tall + 0.2), (wide + 0.2, drop + 0.14), (edge, drop + 0.12)]
-    outline = cut_corners(both_sides([*corners, (0.55 * edge, tip + 0.02), (0.0, tip)]), 1, closed=True)
+    outline = cut_corners(both_sides([*corners, (0.55 * edge, tip + 0.02), (0.0, tip)]), 2, closed=True)
     # The flap wraps the top and the front, so its outline reaches from just behind the handle forwards.
     flap = common(hull(0.035, tall + 0.035), moved(plate(outline, "z", 0.6, 0.02), (0.0, 0.0, 0.52)), k=0.03)
     clasp = box((0.0, tip + 0.01, 0.92 * deep + 0.02), (0.08, 0.075, 0.08), 0.03)
@@ -111,7 +111,7 @@ def boot(j: Jitter) -> Field:
     front = [(-0.3, 0.2), (-0.1, 0.02), (0.2, -0.02), (0.6, 0.0), (1.0, calf - 0.29)]
     rows = np.arange(-0.16, top - 0.25, 0.14)
     laces = [rod((-0.12, y, z), (0.12, y, z), 0.036) for y, z in zip(rows, through(front, rows), strict=True)]
-    loop = torus((0.0, top, -0.37 - calf), 0.07, 0.03, "x")
+    loop = torus((0.0, top - 0.02, -0.37 - calf), 0.055, 0.028, "x")
     upper = blend(0.14, shaft, foot)
     return union(cut(blend(0.02, upper, cuff, *laces, loop), hollow, k=0.03), blend(0.02, welt, outsole))
 
@@ -150,7 +150,8 @@ def shoe(j: Jitter) -> Field:
     )
     outline = _footprint(wide, -1.0, 1.0)
     sole = moved(plate(outline, "y", thick, 0.04), (0.0, floor - 0.6 * thick, 0.0))
-    tongue = cone((0.0, floor + 0.8 * high, -0.05), (0.0, floor + 1.22 * high, -0.24), 0.1, 0.08)
+    leaf = ellipsoid((0.0, floor + high, -0.15), (0.16, 0.3 * high, 0.045))
+    tongue = turned(leaf, "x", -35.0, (0.0, floor + high, -0.15))
     rows = np.array([-0.06, 0.09, 0.24, 0.39])
     levels = floor + high * through(heights, rows)
     laces = [rod((-0.13, y, z), (0.13, y, z), 0.04) for z, y in zip(rows, levels, strict=True)]
