@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 
 class AveragedTraining(L.LightningModule):
-    """Trains ``self.net`` and keeps its exponential moving average in ``self.average``, which is what is exported.
+    """Trains ``self.net`` and keeps its exponential moving average, ``self.average``, which is exported.
 
-    lr: highest learning rate (AdamW), reached after ``warmup`` steps; it falls to 2 % over the last 40 % of the
-    run, whose length is ``minutes`` if given (for machines shared with others), else the trainer's ``max_steps``.
-    decay: of the average per step (lower at first).
+    lr: highest learning rate (AdamW), reached after ``warmup`` steps; it falls to 2 % over the last 40 % of
+    the run, whose length is ``minutes`` if given (for machines shared with others), else the trainer's
+    ``max_steps``. decay: of the average per step (lower at first).
     """
 
     net: nn.Module
@@ -66,7 +66,7 @@ class AveragedTraining(L.LightningModule):
 
 
 class Export(L.Callback):
-    """Exports the averaged weights to ``<default_root_dir>/weights`` after every validation and at the end."""
+    """Exports the averaged weights to ``<default_root_dir>/weights`` after each validation and at the end."""
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.sanity_checking:

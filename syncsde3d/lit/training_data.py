@@ -20,10 +20,10 @@ HELD_VARIANTS = 100
 class SyntheticDataModule(L.LightningDataModule):
     """Captioned pictures with depth, painted while training; views are rendered once into ``cache``.
 
-    cache: folder for the rendered views (about 0.2 MB each). variants: of each object. views: of each variant.
+    cache: folder for the rendered views (0.2 MB each). variants: of each object. views: of each variant.
     shares: of objects on plain ground, scenes, objects before scenes. drop: share of captions dropped.
-    validation: number of fixed pictures of held-out combinations and unseen variants. workers: painting processes.
-    seed: of everything drawn; a run that continues another takes a new one.
+    validation: number of fixed pictures of held-out combinations and unseen variants.
+    workers: painting processes. seed: of everything drawn; a run that continues another takes a new one.
     """
 
     def __init__(

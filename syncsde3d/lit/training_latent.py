@@ -1,4 +1,4 @@
-"""Trains the latent model: text encoder, UNet and depth ControlNet jointly, on latents of a frozen autoencoder."""
+"""Trains the latent model: text encoder, UNet and depth ControlNet jointly, on a frozen autoencoder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class LatentNet(nn.Module):
         depth: Tensor | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
-        """Predicted velocity [b, 4, h, w]; the ControlNet sees only ``rows`` [k] of the batch, with ``depth`` there.
+        """Predicted velocity [b, 4, h, w]; the ControlNet sees only ``rows`` [k] of the batch, with ``depth``.
 
         depth: [k, 3, 4h, 4w] in [0, 1]. tokens: [b, PROMPT_LENGTH].
         """
@@ -125,10 +125,9 @@ def training_scheduler() -> DDIMScheduler:
 
 
 def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
-    """Weight of the squared velocity error: min(snr + 1, 5) / (snr + 1), which stays 1 where overall colour is decided.
+    """Weight of the squared velocity error: min(snr + 1, 5) / (snr + 1), that is min(1, 5 (1 - alpha)).
 
-    The usual min-SNR weight would be 0 at a zero signal-to-noise ratio. Since snr + 1 = 1 / (1 - alpha), it is
-    min(1, 5 (1 - alpha)).
+    It stays 1 where overall colour is decided; the usual min-SNR weight is 0 at a zero signal-to-noise ratio.
     """
     return (5 * (1 - alphas_cumprod)).clamp(max=1.0)
 
@@ -136,9 +135,9 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
 class LatentTraining(AveragedTraining):
     """Joint training of text encoder, UNet and ControlNet.
 
-    vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer, warm-up).
-    widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures with a depth
-    image that get to use it. sampled: pictures in the sample grid of each validation, 0 for none.
+    vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer,
+    warm-up). widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures
+    with a depth image that get to use it. sampled: pictures in the sample grid of each validation, 0 for none.
     """
 
     def __init__(

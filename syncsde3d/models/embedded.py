@@ -20,9 +20,9 @@ PROMPT_LENGTH = 24
 def embedded_folder(name: EmbeddedName) -> Path:
     """Folder of an embedded model, as ``from_pretrained`` takes it.
 
-    latent: text and depth to 128 px pictures (a StableDiffusionControlNetPipeline folder). pixel: text to 64 px
-    pictures. judge: scores pictures against words. Raises ValueError for another name and FileNotFoundError when
-    this installation lacks the weights.
+    latent: text and depth to 128 px pictures (a StableDiffusionControlNetPipeline folder). pixel: text to
+    64 px pictures. judge: scores pictures against words. Raises ValueError for another name and
+    FileNotFoundError when this installation lacks the weights.
     """
     if name not in get_args(EmbeddedName):
         raise ValueError(f"name: expected one of {', '.join(get_args(EmbeddedName))}, got {name!r}")
@@ -36,7 +36,7 @@ def embedded_folder(name: EmbeddedName) -> Path:
 
 
 def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Words of a prompt that the tokenizer has no token for (it spells them out, which no model here was taught)."""
+    """Words of a prompt that the tokenizer has no token for (it spells them out, which nothing was taught)."""
     words = re.findall(r"[\w']+", prompt.lower())
     return list(dict.fromkeys(word for word in words if len(tokenizer.tokenize(word)) > 1))
 

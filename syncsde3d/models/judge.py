@@ -74,5 +74,5 @@ class Judge(ModelMixin, ConfigMixin):
         return F.normalize((vectors + self.text_head(vectors)).float(), dim=-1)
 
     def forward(self, images: Float[Tensor, "b 3 h w"], texts: Sequence[str]) -> Float[Tensor, "b k"]:
-        """Logits of each picture for each text (their softmax over a list of words is the judge's opinion)."""
+        """Logits of each picture for each text; their softmax over a list of words is the judge's opinion."""
         return self.log_scale.exp() * self.encode_images(images) @ self.encode_texts(texts).T

@@ -1,7 +1,7 @@
 """Procedural solid materials times named colours: albedo from object-space position and normal.
 
-Each material keeps its colour word dominant, is coarse (periods of 0.2 to 0.45 units, 13 pixels and more for a
-unit sphere seen at 128 pixels), and is meant to be told from every other one by a person.
+Each material keeps its colour word dominant, is coarse (periods of 0.2 to 0.45 units, 13 pixels and more for
+a unit sphere seen at 128 pixels), and is meant to be told from every other one by a person.
 """
 
 from __future__ import annotations
@@ -228,8 +228,8 @@ MATERIALS: dict[str, Painter] = {
 def paint(material: str, colour: str, p: Array, n: Array, seed: int | np.random.Generator) -> Array:
     """Albedo [k, 3] in [0, 1] of a surface.
 
-    p: object-space positions [k, 3] in the unit sphere. n: unit normals [k, 3]. seed: chooses the shade of the
-    colour, the pattern's scale (within 15 %) and its offset; equal seeds paint equal textures on any view.
+    p: object-space positions [k, 3] in the unit sphere. n: unit normals [k, 3]. seed: chooses the shade of
+    the colour, the pattern's scale (within 15 %) and its offset; equal seeds paint the same on any view.
     Raises ValueError for an unknown material or colour.
     """
     if material not in MATERIALS:

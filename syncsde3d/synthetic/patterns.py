@@ -1,4 +1,4 @@
-"""Scalar fields on a surface, from which the materials are painted: waves, projections, cells, periodic shapes.
+"""Scalar fields on a surface, from which materials are painted: waves, projections, cells, periodic shapes.
 
 Positions ``p`` and unit normals ``n`` are [k, 3] float32 in object space (unit sphere, +Y up); every field is
 [k] or [k, c]. Nothing depends on the camera, so all views of an object agree.
@@ -12,7 +12,7 @@ Array = np.ndarray
 
 
 def waves(p: Array, period: float, rng: np.random.Generator, count: int = 8) -> Array:
-    """Smooth random field of unit variance: a sum of plane waves of random direction, about ``period`` long."""
+    """Smooth random field of unit variance: plane waves of random direction, about ``period`` long."""
     direction = rng.normal(size=(3, count))
     direction /= np.linalg.norm(direction, axis=0)
     wave = direction * (2 * np.pi / (period * rng.uniform(0.75, 1.5, count)))
@@ -22,7 +22,7 @@ def waves(p: Array, period: float, rng: np.random.Generator, count: int = 8) -> 
 
 
 def project(p: Array, n: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Plane coordinates (u, v) along the normal's largest axis, from a random origin; v is height on upright sides."""
+    """Plane coordinates (u, v) along the normal's largest axis, from a random origin; v is the height."""
     p = p + rng.uniform(-1, 1, 3).astype(np.float32)
     a = np.abs(n)
     along_x = (a[:, 0] > a[:, 1]) & (a[:, 0] > a[:, 2])
@@ -41,7 +41,7 @@ def ridge(x: Array) -> Array:
 
 
 def step(x: Array, edge: float, width: float) -> Array:
-    """0 below ``edge``, 1 above, linear over ``width``: an edge about a pixel wide instead of an aliased one."""
+    """0 below ``edge``, 1 above, linear over ``width``: an edge a pixel wide instead of an aliased one."""
     return np.clip((x - edge) / width + 0.5, 0, 1)
 
 
@@ -63,7 +63,7 @@ def cell_value(i: Array, j: Array, seed: int = 0) -> Array:
 
 
 def cells(u: Array, v: Array, seed: int) -> tuple[Array, Array]:
-    """Voronoi cells of a jittered unit grid: distance to the nearest border (roughly), random number per cell."""
+    """Voronoi cells of a jittered unit grid: rough distance to the nearest border, random number per cell."""
     iu, iv = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
     fu, fv = (u - iu).astype(np.float32), (v - iv).astype(np.float32)
     first = np.full(u.shape, 9.0, np.float32)

@@ -101,7 +101,7 @@ class PictureSource:
         self._scenes: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def draw(self, rng: np.random.Generator) -> Picture:
-        """One picture; equal generators draw equal pictures, as long as the source has drawn the same before."""
+        """One picture; equal generators draw equal pictures if the source has drawn the same before."""
         kind = rng.choice(3, p=self.shares)
         if kind == 1:
             image, scene, time = self._scene(rng)
