@@ -41,7 +41,7 @@ class LatentNet(nn.Module):
         depth: Tensor | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
-        """Predicted velocity [b, 4, h, w]; the ControlNet sees only ``rows`` [k] of the batch, with ``depth``.
+        """Predicted velocity [b, 4, h, w]; the ControlNet sees only ``rows`` [k], with ``depth``.
 
         depth: [k, 3, 4h, 4w] in [0, 1]. tokens: [b, PROMPT_LENGTH].
         """
@@ -136,8 +136,8 @@ class LatentTraining(AveragedTraining):
     """Joint training of text encoder, UNet and ControlNet.
 
     vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer,
-    warm-up). widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures
-    with a depth image that get to use it. sampled: pictures in the sample grid of each validation, 0 for none.
+    warm-up). widths: UNet channels per level. text_width: of the text encoder.
+    depth_share: of the pictures with a depth image that get to use it. sampled: pictures in the sample grid of each validation, 0 for none.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ def small_vae(widths: tuple[int, ...] = (16, 32, 64), size: int = 128) -> Autoen
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Absolute, squared and gradient errors, and squared error of means over 8 x 8 pixels (overall colour)."""
+    """Absolute, squared and gradient errors, and squared error of means over 8 x 8 pixels (colour)."""
     error = output - target
     down, right = error.diff(dim=-2).abs().mean(), error.diff(dim=-1).abs().mean()
     return (

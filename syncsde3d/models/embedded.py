@@ -36,7 +36,7 @@ def embedded_folder(name: EmbeddedName) -> Path:
 
 
 def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Words of a prompt that the tokenizer has no token for (it spells them out, which nothing was taught)."""
+    """Words of a prompt that the tokenizer has no token for and spells out instead."""
     words = re.findall(r"[\w']+", prompt.lower())
     return list(dict.fromkeys(word for word in words if len(tokenizer.tokenize(word)) > 1))
 

@@ -66,8 +66,8 @@ def render_views(
     """The fields of :class:`Buffers` for one mesh.
 
     Rasterized at twice the size: coverage is the share of the four samples that see the object, surface
-    values come from one of them (never a mean across an inner edge). Depth is rasterized at ``size``, at the pixel
-    centres, as it is when texturing.
+    values come from one of them (never a mean across an inner edge). Depth is rasterized at ``size``, at the
+    pixel centres, as it is when texturing.
     """
     rasterizer = get_rasterizer("torch")
     v, f = torch.from_numpy(vertices).float(), torch.from_numpy(faces).long()
