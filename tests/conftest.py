@@ -11,7 +11,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import pytest
 import torch
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))  # the tensors are small: more threads only wait
+torch.set_num_threads(1)  # the tensors are small: more threads only wait for each other
 
 
 @pytest.fixture(scope="session")

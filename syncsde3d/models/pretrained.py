@@ -1,0 +1,109 @@
+"""Pretrained weights by local folder or Hugging Face id: found or explained, safetensors only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model's files are. name: as the user gave it. revision: the commit, None for a plain folder."""
+
+    name: str
+    folder: Path
+    revision: str | None = None
+
+    def has(self, subfolder: str) -> bool:
+        """Whether the model brings a component of that name."""
+        return (self.folder / subfolder).is_dir()
+
+    def config(self, subfolder: str, name: str = "config.json") -> dict[str, Any]:
+        """A component's configuration. ValueError, naming model and file, if it is absent or damaged."""
+        path = self.folder / subfolder / name
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"model '{self.name}': cannot read '{path}': {_brief(error)}") from error
+
+
+def find_model(name: str, files: Sequence[str], option: str = "model", instead: Sequence[str] = ()) -> Source:
+    """The folder of a model: ``name`` itself if it is one, else from the Hub's cache, else downloaded.
+
+    name: a local folder, or a Hub id ``organisation/name``, ``organisation/name@revision``.
+    files: patterns of the files wanted, relative to the repository; variants (fp16, non-EMA) never are.
+    option, instead: what the message calls the argument, and ids that are known to work.
+
+    Raises:
+        ValueError: in one line: the name, where it was looked for, why not, and what to do instead.
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import GatedRepoError
+
+    path = Path(name).expanduser()
+    if path.is_dir():
+        snapshot = path.resolve()
+        return Source(name, path, snapshot.name if snapshot.parent.name == "snapshots" else None)
+    repo, _, revision = name.partition("@")
+    unwanted = ["*.fp16.*", "*non_ema*"]
+    where = f"no folder '{path.absolute()}', and on {huggingface_hub.constants.ENDPOINT}"
+    try:
+        found = huggingface_hub.snapshot_download(
+            repo, revision=revision or None, allow_patterns=list(files), ignore_patterns=unwanted
+        )
+    except GatedRepoError as error:
+        page = f"{huggingface_hub.constants.ENDPOINT}/{repo}"
+        raise ValueError(
+            f"{option}: '{name}' is gated; accept its terms at {page} and run 'hf auth login', "
+            f"or pass the path of a local copy as {option}"
+        ) from error
+    except Exception as error:  # the client's own kinds, the network's, the disk's
+        known = f"; known to work: {', '.join(instead)}" if instead else ""
+        raise ValueError(
+            f"{option}: '{name}' was not found: {where}: {_brief(error)}; "
+            f"pass the path of a local copy as {option}{known}"
+        ) from error
+    return Source(name, Path(found), Path(found).name)
+
+
+def load_component(kind: Any, source: Source, subfolder: str, dtype: torch.dtype) -> Any:
+    """One network of a model, frozen and in evaluation mode, all of its weights read from safetensors.
+
+    kind: the class, of diffusers or transformers. subfolder: "" for the model's own folder.
+
+    Raises:
+        ValueError: files are absent, damaged, incomplete, or not safetensors; names model and component.
+    """
+    folder = source.folder / subfolder
+    name = f"model '{source.name}': {subfolder or 'weights'}"
+    plain = any(folder.glob("*.safetensors")) and not all(
+        ".fp16." in p.name for p in folder.glob("*.safetensors")
+    )
+    variant = "fp16" if not plain and any(folder.glob("*.fp16.safetensors")) else None
+    try:
+        network, info = kind.from_pretrained(
+            folder,
+            torch_dtype=dtype,
+            variant=variant,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # the libraries raise a dozen kinds here, none documented
+        raise ValueError(
+            f"{name} cannot be read from '{folder}' (safetensors only): {_brief(error)}"
+        ) from error
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(f"{name} in '{folder}' lacks {len(missing)} of its weights, such as '{missing[0]}'")
+    return network.eval().requires_grad_(False)
+
+
+def _brief(error: BaseException) -> str:
+    """The first sentence of an error; the libraries' run to paragraphs."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].split(". ")[0].rstrip(".:") if lines else type(error).__name__

