@@ -8,6 +8,7 @@ from syncsde3d.synthetic.shapes.fields import (
     blend,
     cone,
     ellipsoid,
+    loft,
     mirrored,
     moved,
     tube,
@@ -21,12 +22,15 @@ def cow(j: Jitter) -> Field:
     """A cow: barrel body, straight back, head with muzzle, ears and horns, udder, tail."""
     long, thick, stand = j(0.48, 0.6), j(0.28, 0.35), j(0.46, 0.6)
     back = 0.12
-    body = blend(
-        0.15,
-        ellipsoid((0.0, back + 0.02, 0.36 * long), (0.95 * thick, 1.12 * thick, 0.68 * long)),
-        ellipsoid((0.0, back + 0.02, -0.5 * long), (thick, 1.1 * thick, 0.62 * long)),
-        ellipsoid((0.0, back - 0.07, -0.05), (1.08 * thick, 1.15 * thick, 0.8 * long)),
-    )
+    keys = [
+        (-1.1, 0.45, 0.5, 0.08),
+        (-0.95, 0.8, 0.88, 0.04),
+        (-0.5, 1.0, 1.08, 0.0),
+        (0.0, 1.06, 1.14, -0.03),
+    ]
+    keys += [(0.5, 0.98, 1.12, -0.02), (0.85, 0.8, 0.95, 0.04), (1.05, 0.5, 0.6, 0.1)]
+    sections = [(z * long, a * thick, b * thick, back + y) for z, a, b, y in keys]
+    body = loft("z", sections, power=2.3, rounding=0.12)
     foot, fore, hind = back - 0.22 - stand, 0.64 * long, -0.8 * long
     x = 0.6 * thick
     knee = (x, foot + 0.34, hind - 0.05)

@@ -45,7 +45,8 @@ def polygonize(
     # A grid value of exactly zero would put several vertices of marching cubes on one point.
     tiny = np.float32(0.02 * step)
     values = np.where(np.abs(values) < tiny, np.where(values < 0, -tiny, tiny), values)
-    regions, _ = label(values > 0)
+    regions = np.empty(values.shape, dtype=np.int32)
+    label(values > 0, output=regions)
     values[(regions > 0) & (regions != regions[0, 0, 0])] = -tiny
     occupied = np.argwhere(values < 0)
     low, high = occupied.min(axis=0) - 1, occupied.max(axis=0) + 2
@@ -71,7 +72,7 @@ def _sample(field: Field, step: float) -> tuple[np.ndarray, np.ndarray]:
         np.stack(np.meshgrid(offset, offset, offset, indexing="ij")).reshape(3, 1, -1).astype(np.float32)
     )
     fine = np.repeat(coarse[:, None], _BLOCK**3, axis=1)
-    fine[near] = field((centers[:, near, None] + offsets).reshape(3, -1)).reshape(len(near), -1)
+    fine[near] = field((centers[:, near, None] + offsets).reshape(3, -1)).reshape(-1, _BLOCK**3)
     grid = fine.reshape((blocks,) * 3 + (_BLOCK,) * 3).transpose(0, 3, 1, 4, 2, 5)
     return np.ascontiguousarray(grid).reshape((blocks * _BLOCK,) * 3), origin
 
@@ -81,7 +82,7 @@ def _relax(field: Field, points: np.ndarray, faces: np.ndarray, step: float, rou
     edges = np.concatenate((faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]))
     ones = np.ones(len(edges))
     ring = sparse.csr_matrix((ones, (edges[:, 0], edges[:, 1])), shape=(len(points),) * 2)
-    mean = sparse.diags(1.0 / np.maximum(ring.sum(axis=1).A1, 1.0)) @ ring
+    mean = sparse.diags(1.0 / np.maximum(np.asarray(ring.sum(axis=1)).reshape(-1), 1.0)) @ ring
     for _ in range(rounds):
         points = _project(field, 0.5 * (points + mean @ points), step)
     return 0.5 * (points + mean @ points)

@@ -39,7 +39,7 @@ def vase(j: Jitter) -> Float[np.ndarray, "k 2"]:
         (0.93, lip),
         (1.0, 1.06 * lip),
     ]
-    return vessel(keys, wall=0.06, floor=0.1, samples=56)
+    return vessel(keys, wall=0.06, floor=0.1, samples=44)
 
 
 def mug(j: Jitter) -> Field:

@@ -111,9 +111,8 @@ def boot(j: Jitter) -> Field:
     front = [(-0.3, 0.2), (-0.1, 0.02), (0.2, -0.02), (0.6, 0.0), (1.0, calf - 0.29)]
     rows = np.arange(-0.16, top - 0.25, 0.14)
     laces = [rod((-0.12, y, z), (0.12, y, z), 0.036) for y, z in zip(rows, through(front, rows), strict=True)]
-    loop = torus((0.0, top - 0.02, -0.37 - calf), 0.055, 0.028, "x")
     upper = blend(0.14, shaft, foot)
-    return union(cut(blend(0.02, upper, cuff, *laces, loop), hollow, k=0.03), blend(0.02, welt, outsole))
+    return union(cut(blend(0.02, upper, cuff, *laces), hollow, k=0.03), blend(0.02, welt, outsole))
 
 
 def shoe(j: Jitter) -> Field:
