@@ -141,11 +141,11 @@ class Sampler:
             strength = self.sync.strength(run.path, index)
             y = run.impose(index, y)
             if self._adopts(run.path, index, strength):
-                y = run.replace(y, _adopt_along_chain(task, y, precision))
+                y = run.replace(index, y, _adopt_along_chain(task, y, precision))
             references = task.references(y) if strength > 0 and self.sync.strategy == "syncsde" else None
             y = run.advance(index, y, references, precision, strength)
             if strength > 0:
-                y = run.replace(y, couple_states(self.sync.strategy, task, y))
+                y = run.replace(index + 1, y, couple_states(self.sync.strategy, task, y))
             if on_step is not None:
                 on_step(index + 1, len(run.path), y)
             if on_checkpoint is not None:
@@ -204,7 +204,7 @@ class Sampler:
             if needs and (adopts or (strength > 0 and self.sync.strategy == "syncsde")):
                 reference = run.task.reference(i, {j: kept[j][index].to(noise) for j in needs})[None]
                 if adopts:
-                    y = run.replace(y, adopt(y, reference, precision))
+                    y = run.replace(index, y, adopt(y, reference, precision))
             states.append(y[0])
             y = run.advance(index, y, reference, precision, strength)
             if on_step is not None:
@@ -242,12 +242,17 @@ class _Run:
     def impose(self, index: int, y: Tensor) -> Tensor:
         """The states before step ``index`` with the task's own knowledge of them."""
         a, s = float(self.path.a[index]), float(self.path.s[index])
-        return self.replace(y, self.task.impose(y, self.patches, a, s))
+        return self.replace(index, y, self.task.impose(y, self.patches, a, s))
 
-    def replace(self, y: Tensor, other: Tensor) -> Tensor:
-        """``other`` in place of the states ``y``; a corrector that goes back to older ones would undo it."""
-        if other is not y and hasattr(self.scheduler, "last_sample"):
-            self.scheduler.last_sample = None
+    def replace(self, index: int, y: Tensor, other: Tensor) -> Tensor:
+        """``other`` in place of the states ``y`` before step ``index``.
+
+        UniPC corrects a state by going back to the one before the last step, which has to move along.
+        """
+        last = getattr(self.scheduler, "last_sample", None)
+        if last is not None and other is not y and index < len(self.path):
+            scale = self.path.s if self.scheduler.predict_x0 else self.path.a
+            self.scheduler.last_sample = last + float(scale[index - 1] / scale[index]) * (other - y)
         return other
 
     def advance(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import weakref
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -196,6 +197,50 @@ def test_repeated_integer_timesteps_are_steps_of_their_own():
         scheduler.set_timesteps(30)
         scheduler.set_begin_index(0)
         assert torch.equal(ours, plain_loop(scheduler, model, noise))
+
+
+@dataclass
+class Still:
+    """A network whose estimate of x0 is always the same, so that states are linear in each other."""
+
+    prediction: str = "sample"
+    guidance_scale: float = 1.0
+
+    def predict(self, y, step, patch, branch):
+        return torch.ones_like(y)
+
+
+class Pushed(Windows):
+    """Free windows; before the third step something is known of the last one, and put in."""
+
+    calls = 0
+
+    def needs(self, i):
+        return ()
+
+    def impose(self, y, patches, a, s):
+        self.calls += 1
+        known = (patches == self.count - 1).to(y).reshape(-1, 1, 1)
+        return y + known if self.calls == 3 else y
+
+
+@pytest.mark.parametrize("kind", [DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler])
+def test_what_is_imposed_on_a_state_stays_in_it(kind):
+    """UniPC corrects states by going back to older ones, and would undo it."""
+    settings = {"clip_sample": False} if kind is DDIMScheduler else {}
+    scheduler = kind(prediction_type="sample", **settings)
+    seen = []
+    for task in (Windows(3, stride=8), Pushed(3, stride=8)):
+        seen.append([])
+        run = Sampler(scheduler, 8, Sync("independent"))
+        run.lockstep(task, Still(), unit_noise(3, *SHAPE), SOURCE, on_step=lambda i, n, y: seen[-1].append(y))
+    scheduler.set_timesteps(8)
+    s = GaussianPath.from_scheduler(scheduler).s
+    for index in range(8):
+        moved = seen[1][index] - seen[0][index]
+        assert torch.equal(moved[:2], torch.zeros_like(moved[:2]))
+        expected = float(s[index + 1] / s[2]) if 2 <= index < 7 else 0.0
+        torch.testing.assert_close(moved[2], torch.full_like(moved[2], expected), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("strategy", ["consensus", "synctweedies", "multidiffusion", "visual_anagrams"])
