@@ -2,7 +2,7 @@
 
 A field takes points as [3, p] float32 (rows x, y, z) and returns values [p]. Solids are combined by minimum
 and maximum and by their smooth versions, whose width ``k`` is a length. Fields need not be exact distances:
-the mesher only trusts their sign and, within a factor of two, their size near the surface.
+the mesher only trusts their sign, and their size near the surface within a factor of one and a half.
 """
 
 from __future__ import annotations
@@ -240,13 +240,6 @@ def moved(field: Field, offset: Vec) -> Field:
     """The solid moved by ``offset``."""
     o = _column(offset)
     return lambda p: field(p - o)
-
-
-def pressed(field: Field, axis: str, ratio: float) -> Field:
-    """The solid scaled by ``ratio`` < 1 along ``axis``, towards the origin's plane."""
-    scale = np.ones((3, 1), dtype=np.float32)
-    scale[_AXES[axis]] = 1.0 / ratio
-    return lambda p: field(p * scale) * ratio
 
 
 def _smooth_min(a: Array, b: Array, k: float) -> Array:

@@ -1,4 +1,4 @@
-"""Out in the garden: mushroom, pumpkin, snowman, guitar (someone plays there)."""
+"""Things out of doors: mushroom, pumpkin, snowman, and a guitar."""
 
 from __future__ import annotations
 

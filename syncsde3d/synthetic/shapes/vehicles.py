@@ -1,4 +1,4 @@
-"""Things that move people: car, airplane, rocket; and a house for them to come home to."""
+"""Vehicles and a building: car, airplane, rocket, house."""
 
 from __future__ import annotations
 
