@@ -49,7 +49,9 @@ def _quiet() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="syncsde3d", description="Synchronised diffusion for 3D and motion.")
+    parser = argparse.ArgumentParser(
+        prog="syncsde3d", description="Synchronised diffusion for 3D and motion."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     texture = commands.add_parser("texture", help="texture meshes from a prompt")
@@ -57,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     texture.add_argument("--prompt", default="", help="what the object should look like")
     texture.add_argument("--out", default="renders/texture", help="where results go, a folder per mesh")
     texture.add_argument("--texture-size", type=int, help="texels along a side of the texture")
-    texture.add_argument("--refine", action="store_true", default=None, help="sharpen the texture by optimisation")
+    texture.add_argument(
+        "--refine", action="store_true", default=None, help="sharpen the texture by optimisation"
+    )
     _shared(texture)
     texture.set_defaults(run=_texture)
 

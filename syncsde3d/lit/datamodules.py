@@ -14,7 +14,7 @@ import lightning as L
 from torch.utils.data import DataLoader
 
 from syncsde3d.lit.items import MeshItem, safe_id
-from syncsde3d.mesh.load import SUPPORTED_EXTENSIONS
+from syncsde3d.mesh.load import READERS
 
 _COLUMNS = {"mesh", "prompt", "seed", "id"}
 
@@ -52,8 +52,8 @@ class MeshDataModule(L.LightningDataModule):
                 yield self._from_row(path, place, row)
             return
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUPPORTED_EXTENSIONS)
-            expected = f"a mesh ({', '.join(SUPPORTED_EXTENSIONS)})"
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in READERS)
+            expected = f"a mesh ({', '.join(READERS)})"
         elif path.exists() or not glob.has_magic(self.source):
             found, expected = [path], ""
         else:

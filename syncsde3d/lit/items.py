@@ -39,7 +39,7 @@ class TexturedMesh:
 
     texture: [3, t, t] in [0, 1], row 0 at v = 1. views, control: the sampled views and what they were
     conditioned on [n, 3, h, w] in [0, 1]. coverage: share of the surface's texels that some view saw.
-    settings: everything that, with the item, repeats the run. seconds: time by stage.
+    settings, models: everything that, with the item, repeats the run. seconds: time by stage.
     """
 
     item: MeshItem
@@ -49,6 +49,7 @@ class TexturedMesh:
     control: Float[Tensor, "n 3 h w"]
     coverage: float
     settings: dict[str, Any]
+    models: dict[str, str | None]
     seconds: dict[str, float] = field(default_factory=dict)
 
 

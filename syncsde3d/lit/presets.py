@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from syncsde3d.models.schedulers import SchedulerName
-
 from syncsde3d.mesh.cameras import PAPER_VIEWS, TEXTURE_VIEWS
-
-
+from syncsde3d.models.schedulers import SchedulerName
 
 
 @dataclass(frozen=True)
@@ -22,6 +19,7 @@ class TextureSettings:
     compose: how earlier views make up the reference: the best-seeing one, or the released code's mean.
     saturate: a pull per step that cannot overshoot; False is the paper's explicit rule.
     views: (azimuth, elevation) in degrees, in the order of the chain.
+    latent_size: height and width of a view's latents; None takes what the model was trained on.
     prefix, negative_prompt: put before the prompt; what to steer away from.
     control_scale: weight of the ControlNet at the first and the last step.
     backdrop: keep a plain backdrop behind the object while sampling.
@@ -36,6 +34,7 @@ class TextureSettings:
     compose: Literal["best", "mean"] = "best"
     saturate: bool = True
     views: tuple[tuple[float, float], ...] = TEXTURE_VIEWS
+    latent_size: int | None = 96
     prefix: str = "Best quality, extremely detailed "
     negative_prompt: str = (
         "oversmoothed, blurry, depth of field, out of focus, low quality, bloom, glowing effect."
@@ -58,6 +57,7 @@ PRESETS: dict[str, TextureSettings] = {
     ),
     "embedded": TextureSettings(
         guidance_scale=4.0,
+        latent_size=None,
         prefix="a photo of ",
         negative_prompt="",
         control_scale=(1.0, 1.0),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal
 
 import lightning as L
@@ -27,11 +27,12 @@ from syncsde3d.mesh.shade import depth_images, normal_images
 from syncsde3d.mesh.types import Mesh
 from syncsde3d.mesh.uv import ensure_uvs
 from syncsde3d.mesh.view_matrix import build_view_matrix
+from syncsde3d.mesh.visibility import Visibility
 from syncsde3d.models.schedulers import SchedulerName, make_scheduler
 from syncsde3d.models.texturing import TextureModel, load_texture_model
-from syncsde3d.tasks.mesh_texture import Backdrop, MeshTexture
+from syncsde3d.tasks.mesh_texture import Backdrop, MeshTexture, ViewOperator
 
-#: Shares of the paper's view distance and field of view; the object's bounding sphere fills the image.
+#: The paper's view distance and field of view (degrees): the object's bounding sphere fills the image.
 DISTANCE, FOV = 2.0, 60.0
 
 
@@ -116,8 +117,7 @@ class MeshTexturing(L.LightningModule):
             "refine": self.refine,
             "dtype": self.dtype_name,
             "rasterizer": type(self.rasterizer).__name__,
-            "model": self.model.name,
-            "model_revision": self.model.revision,
+            "models": dict(self.model.revisions),
         }
 
     def predict_step(self, batch: list[MeshItem], batch_idx: int) -> list[TexturedMesh | Skipped | Failed]:
@@ -155,13 +155,14 @@ class MeshTexturing(L.LightningModule):
             mesh = ensure_uvs(load_mesh(item.mesh), self.texture_size).to(self.device)
         with _timed(seconds, "geometry"):
             control = self._control_images(mesh, cameras, model)
-            task = self._task(mesh, cameras, model, item)
+            visibility = Visibility.of(mesh, cameras, self.rasterizer)
+            task = self._task(mesh, cameras, visibility, model, item)
         with _timed(seconds, "sample"):
             latents = self._sample(task, control, model, item)
         with _timed(seconds, "decode"):
             views = (model.decode(latents) / 2 + 0.5).clamp(0, 1).float()
         with _timed(seconds, "bake"):
-            baked = bake(mesh, cameras, views, self.rasterizer, self.texture_size)
+            baked = bake(mesh, cameras, views, self.rasterizer, self.texture_size, visibility=visibility)
             texture = baked.texture
             if self.refine:
                 texture = refine_texture(mesh, cameras, views, texture, self.rasterizer)
@@ -173,39 +174,54 @@ class MeshTexturing(L.LightningModule):
             control=control.cpu(),
             coverage=baked.seen,
             settings=self.describe(),
+            models=dict(model.revisions),
             seconds=seconds,
         )
 
     def _control_images(self, mesh: Mesh, cameras: Cameras, model: TextureModel) -> Tensor:
         """What the model is conditioned on, as pictures [n, 3, h, w] in [0, 1]."""
-        size = model.size * model.factor
+        size = self._size(model) * model.factor
         fragments = self.rasterizer.rasterize(mesh.vertices, mesh.faces, cameras, (size, size))
         if model.control == "normal":
             return normal_images(mesh, cameras, fragments)
         return depth_images(fragments)
 
-    def _task(self, mesh: Mesh, cameras: Cameras, model: TextureModel, item: MeshItem) -> MeshTexture:
+    def _task(
+        self, mesh: Mesh, cameras: Cameras, visibility: Visibility, model: TextureModel, item: MeshItem
+    ) -> MeshTexture:
         """The views' references and precision at the latents' resolution."""
-        how: Agreement = "best" if self.sync.strategy == "consensus" else "mean"
-        build = {"precision": self.settings.precision, "size": model.size, "rasterizer": self.rasterizer}
-        chain = build_view_matrix(mesh, cameras, compose=self.settings.compose, **build)
-        agreement = {}
+        build = partial(
+            build_view_matrix,
+            mesh,
+            cameras,
+            self._size(model),
+            self.rasterizer,
+            precision=self.settings.precision,
+            visibility=visibility,
+        )
+        chain = build(compose=self.settings.compose)
+        agreement: dict[Agreement, ViewOperator] = {}
         if self.sync.strategy not in ("syncsde", "independent"):
-            agreement[how] = build_view_matrix(mesh, cameras, compose=how, symmetric=True, **build)
+            how: Agreement = "best" if self.sync.strategy == "consensus" else "mean"
+            agreement[how] = build(compose=how, symmetric=True)
         backdrop = None
         if self.settings.backdrop:
             backdrop = self._backdrop(model, ~chain.fragments.mask, item)
         return MeshTexture(chain, agreement, backdrop)
 
+    def _size(self, model: TextureModel) -> int:
+        """Height and width of the views' latents."""
+        return self.settings.latent_size or model.size
+
     def _noise(self, model: TextureModel, item: MeshItem) -> Tensor:
         """One background noise for all views [n, c, h, w]; surfaces adopt theirs along the chain."""
-        shape = (model.channels, model.size, model.size)
+        shape = (model.channels, self._size(model), self._size(model))
         noise = NoiseSource(item.seed, item.id).initial("shared", shape).to(self.device)
         return noise.expand(len(self.settings.views), *shape).clone()
 
     def _backdrop(self, model: TextureModel, mask: Tensor, item: MeshItem) -> Backdrop:
         """Light grey behind every view, encoded."""
-        size = model.size * model.factor
+        size = self._size(model) * model.factor
         plain = torch.full((1, 3, size, size), 0.5, device=self.device)
         clean = model.encode(plain).float().expand(len(mask), -1, -1, -1)
         return Backdrop(clean, self._noise(model, item), mask)
@@ -218,7 +234,7 @@ class MeshTexturing(L.LightningModule):
             prompts,
             negative_prompts=negatives,
             control_images=control,
-            guidance_scale=settings.guidance_scale if model.name != "closed-form" else 1.0,
+            guidance_scale=settings.guidance_scale if model.guided else 1.0,
             control_scale=settings.control_scale,
         )
         sampler = Sampler(

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from syncsde3d.io.atomic import atomic_folder
 from syncsde3d.io.gltf import write_glb
 from syncsde3d.io.images import contact_sheet, to_uint8, write_png
-from syncsde3d.io.manifest import fingerprint, is_complete, write_manifest
+from syncsde3d.io.manifest import Manifest, fingerprint, is_complete, write_manifest
 from syncsde3d.io.obj import write_obj
 from syncsde3d.io.video import write_gif, write_video
 from syncsde3d.lit.items import Failed, Skipped, TexturedMesh, one_line
@@ -46,7 +46,7 @@ class ResultWriter(BasePredictionWriter):
             raise ValueError(f"output_dir: cannot write to '{self.output_dir}': {error.strerror}") from None
 
     def is_done(self, item: Any, key: str) -> bool:
-        """Whether the item's folder holds a complete result made with the settings that ``key`` stands for."""
+        """Whether the item's folder holds the complete result of the settings behind ``key``."""
         return not self.overwrite and is_complete(self.output_dir / item.id, key)
 
     def write_on_batch_end(
@@ -90,7 +90,7 @@ class ResultWriter(BasePredictionWriter):
 
 
 class TexturedMeshWriter(ResultWriter):
-    """Writes ``textured.glb``, ``textured.obj`` (+ ``.mtl``, ``texture.png``), ``turntable.mp4`` and ``.gif``,
+    """Writes ``textured.glb``, ``textured.obj`` (``.mtl``, ``texture.png``), ``turntable.mp4`` and ``.gif``,
     ``views.png`` (the views above what they were conditioned on) and ``manifest.json`` per item.
 
     output_dir, overwrite: see :class:`ResultWriter`. turntable_frames: of the video, once around, at 24 per
@@ -127,14 +127,14 @@ class TexturedMeshWriter(ResultWriter):
         write_gif(folder / "turntable.gif", [frame[::2, ::2] for frame in frames[::2]], fps=12)
         pictures = [to_uint8(image * 2 - 1) for image in (*result.views, *result.control)]
         write_png(folder / "views.png", contact_sheet(pictures, columns=len(result.views)))
-        write_manifest(
-            folder,
+        manifest = Manifest(
+            fingerprint=fingerprint(result.item, result.settings),
             inputs={"mesh": result.item.mesh},
             prompt=result.item.prompt,
             seed=result.item.seed,
-            settings=result.settings,
-            fingerprint=fingerprint(result.item, result.settings),
-            seconds={**result.seconds, "write": round(time.perf_counter() - start, 3)},
+            models=result.models,
+            settings={**result.settings, "coverage": round(result.coverage, 4)},
+            timings={**result.seconds, "write": round(time.perf_counter() - start, 3)},
             notes=result.mesh.notes,
-            coverage=result.coverage,
         )
+        write_manifest(folder, manifest, sorted(folder.iterdir()))

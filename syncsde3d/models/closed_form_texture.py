@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -63,10 +63,10 @@ class ClosedFormTexture:
     size: height and width of a view in pixels; the model works on pixels, so latents are images.
     """
 
-    name, revision = "closed-form", "1"
-    control = "normal"
+    revisions: Mapping[str, str | None] = {"closed-form": None}
+    guided = False
+    control: Literal["depth", "normal"] = "normal"
     channels, factor = 3, 1
-    prefix, negative_prompt, guidance_scale = "", "", 1.0
 
     def __init__(self, size: int = 192) -> None:
         from diffusers import DDIMScheduler

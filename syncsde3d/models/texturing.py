@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import torch
@@ -10,19 +10,17 @@ from torch import Tensor
 
 from syncsde3d.core import Denoiser
 
-#: The depth ControlNet that goes with Stable Diffusion 1.5.
-DEFAULT_CONTROLNET = "lllyasviel/control_v11f1p_sd15_depth"
-
 
 class TextureModel(Protocol):
     """A pretrained image model that follows a picture of the geometry.
 
-    name, revision: for the manifest. control: which picture it wants. channels, size: of its latents;
-    ``factor`` image pixels make one latent. scheduler: a diffusers scheduler with its noise schedule.
+    revisions: every network's hub id or folder, with its revision, for the manifest. guided: whether it has
+    an unconditional branch. control: which picture it wants. channels, size: of its latents; ``factor`` image
+    pixels make one latent. scheduler: a diffusers scheduler with its noise schedule.
     """
 
-    name: str
-    revision: str | None
+    revisions: Mapping[str, str | None]
+    guided: bool
     control: Literal["depth", "normal"]
     channels: int
     size: int
@@ -50,7 +48,11 @@ class TextureModel(Protocol):
 
 
 def load_texture_model(
-    model: str, controlnet: str | None, dtype: str, device: torch.device, max_batch: int | None
+    model: str,
+    controlnet: str | None,
+    dtype: Literal["float32", "float16", "bfloat16"],
+    device: torch.device,
+    max_batch: int | None,
 ) -> TextureModel:
     """The model by name: "embedded", "closed-form", a hub id or a local folder.
 
@@ -60,10 +62,15 @@ def load_texture_model(
         from syncsde3d.models.closed_form_texture import ClosedFormTexture
 
         return ClosedFormTexture()
+    from syncsde3d.models.embedded import embedded_folder
     from syncsde3d.models.latent_diffusion import LatentDiffusion
+    from syncsde3d.models.stable_diffusion import DEPTH_CONTROLNET
 
-    if model == "embedded":
-        from syncsde3d.models.embedded import embedded_folder
-
-        model = str(embedded_folder("latent"))
-    return LatentDiffusion.from_pretrained(model, controlnet=controlnet, dtype=dtype, device=device)
+    folder = str(embedded_folder("latent")) if model == "embedded" else model
+    loaded = LatentDiffusion.from_pretrained(folder, controlnet, dtype, device, max_batch=max_batch)
+    if loaded.controlnet is None:
+        raise ValueError(
+            f"controlnet: '{model}' has none of its own, and texturing needs one for depth; pass a hub id "
+            f"or a folder, such as {DEPTH_CONTROLNET} for Stable Diffusion 1.5"
+        )
+    return loaded

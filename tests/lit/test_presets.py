@@ -1,0 +1,45 @@
+"""View words and prompts, against the paper's rule written out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from syncsde3d.lit.presets import PRESETS, view_name, view_prompts
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "elevation", "name"),
+    [
+        (0, 0, "front"),
+        (30, 0, "front"),
+        (330, 0, "front"),
+        (31, 0, "side"),
+        (90, 30, "side"),
+        (119, 0, "side"),
+        (120, 0, "back"),
+        (180, 30, "back"),
+        (-135, 0, "back"),
+        (225, 0, "back"),
+        (0, 31, "top"),
+        (90, -31, "bottom"),
+    ],
+)
+def test_view_name(azimuth: float, elevation: float, name: str):
+    assert view_name(azimuth, elevation) == name
+
+
+def test_prompts_name_the_direction_and_deny_the_front_elsewhere():
+    settings = replace(PRESETS["paper"], views=((0.0, 0.0), (90.0, 0.0)))
+    prompts, negatives = view_prompts("a boot", settings)
+    assert prompts == [
+        "Best quality, extremely detailed a boot, front view",
+        "Best quality, extremely detailed a boot, side view",
+    ]
+    assert negatives[0] == settings.negative_prompt
+    assert negatives[1] == f"{settings.negative_prompt}, front view"
+
+
+def test_no_negative_prompt_stays_unconditional():
+    assert set(view_prompts("a boot", PRESETS["embedded"])[1]) == {""}
