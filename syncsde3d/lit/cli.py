@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _DATA = Path(__file__).parents[2] / "data"
+DEMO_PROMPT = "a red leather handbag"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,7 +123,7 @@ def _texture(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    options.source, options.prompt = str(_DATA / "demo.csv"), ""
+    options.source, options.prompt = str(_DATA / "meshes/handbag.obj"), DEMO_PROMPT
     if not Path(options.source).is_file():
         raise ValueError(f"'{options.source}' is missing; the demo runs from a clone of the repository")
     return _texture(options)
