@@ -10,7 +10,7 @@ TOP = {
     "__init__",
     "__main__",
 }  # may import everything of ours; of these only lit takes lightning
-BELOW = {"tasks": {"core"}, "synthetic": {"mesh"}, "io": {"mesh", "motion"}, "models": {"core", "motion"}}
+BELOW = {"tasks": {"core"}, "synthetic": {"mesh"}, "io": {"core", "mesh", "motion"}, "models": {"core", "motion"}}
 BELOW["metrics"] = {"core", "mesh", "motion"}  # any other folder (core, mesh, motion) imports nothing of ours
 
 
