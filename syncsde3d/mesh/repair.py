@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.sparse.csgraph import breadth_first_order
 
+from syncsde3d.mesh.adjacency import components, shared_edges
 from syncsde3d.mesh.formats.source import MeshError, Source
 
 if TYPE_CHECKING:
@@ -137,31 +138,15 @@ def _groups(rows: ndarray) -> tuple[Int[ndarray, " m"], Int[ndarray, " n"]]:
     return order[new], group
 
 
-def _shared_edges(faces: Int[ndarray, "f 3"]) -> tuple[Int[ndarray, "e 2"], Bool[ndarray, " e"]]:
-    """Pairs of faces that share an edge with no third face, and whether both run along it the same way."""
-    edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    key = edges.min(1) * (int(faces.max()) + 1) + edges.max(1)
-    order = np.argsort(key, kind="stable")
-    starts = np.flatnonzero(np.append(True, np.diff(key[order]) != 0))
-    two = starts[np.diff(np.append(starts, len(order))) == 2]
-    one, other = order[two], order[two + 1]
-    return np.stack([one // 3, other // 3], 1), edges[one, 0] == edges[other, 0]
-
-
-def _components(count: int, pairs: Int[ndarray, "e 2"]) -> Int[ndarray, " f"]:
-    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (count, count))
-    return connected_components(graph, directed=False)[1]
-
-
 def _inconsistent(
     faces: Int[ndarray, "f 3"], areas: Float[ndarray, "f 3"]
 ) -> tuple[Bool[ndarray, " f"], int]:
     """Faces against the majority (by area) of their component, and the edges that no turning can settle."""
     count = len(faces)
-    pairs, same = _shared_edges(faces)
+    pairs, same = shared_edges(faces)
     if not same.any():
         return np.zeros(count, bool), 0
-    label = _components(count, pairs)
+    label = components(count, pairs)
     _, roots = np.unique(label, return_index=True)
     links = np.concatenate([pairs, np.stack([np.full(len(roots), count), roots], 1)])  # one tree for all
     _, first = np.unique(np.sort(links, axis=1), axis=0, return_index=True)
@@ -185,7 +170,7 @@ def _inconsistent(
 
 def _inside_out(vertices: Float[ndarray, "v 3"], faces: Int[ndarray, "f 3"]) -> Bool[ndarray, " f"]:
     """Faces of closed components with negative volume, unless they bound a cavity inside another one."""
-    label = _components(len(faces), _shared_edges(faces)[0])
+    label = components(len(faces), shared_edges(faces)[0])
     triangles = vertices[faces]
     vectors = _area_vectors(triangles)
     size = np.linalg.norm(vectors, axis=1)
