@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -19,8 +20,8 @@ class AveragedTraining(L.LightningModule):
     ``max_steps``. decay: of the average per step (lower at first).
     """
 
-    net: nn.Module
-    average: nn.Module
+    net: Any
+    average: Any
 
     def __init__(self, lr: float, warmup: int, decay: float, minutes: float | None) -> None:
         super().__init__()

@@ -135,9 +135,9 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
 class LatentTraining(AveragedTraining):
     """Joint training of text encoder, UNet and ControlNet.
 
-    vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer,
-    warm-up). widths: UNet channels per level. text_width: of the text encoder.
-    depth_share: of the pictures with a depth image that get to use it. sampled: pictures in the sample grid of each validation, 0 for none.
+    vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer and
+    warm-up). widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures
+    with a depth image that get to use it. sampled: pictures in each validation's sample grid, 0 for none.
     """
 
     def __init__(

@@ -72,4 +72,4 @@ def word_tokenizer(words: Sequence[str], length: int = PROMPT_LENGTH) -> CLIPTok
     for token in (*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"):
         vocab.setdefault(token, len(vocab))
     merges = [tuple(m) for m in spec["merges"]]
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=length)
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=length)  # pyright: ignore

@@ -58,9 +58,9 @@ NEGATIVE: tuple[str, ...] = (
 #: Words that no caption uses, but that prompts may; each gets a token of its own, untrained as yet.
 SPARE: tuple[str, ...] = (
     "shiny old new dark bright light small big large colorful golden gold silver metal metallic glass fabric "
-    "cloth leathery painting oil watercolor drawing sketch render texture pattern object toy man woman person "
-    "dog horse tree dragon sword koala mannequin torus knot wingnut giraffe frog sheep pig bird head face "
-    "statue spotted zebra tiger lava ice water fire cloud rain lake river beach village street field garden "
+    "cloth leathery painting oil watercolor drawing sketch render texture pattern object toy man woman "
+    "person dog horse tree dragon sword koala mannequin torus knot wingnut giraffe frog sheep pig bird head "
+    "face statue spotted zebra tiger lava ice water fire cloud rain lake river beach village street field garden "
     "winter summer morning evening",
 )
 
@@ -82,7 +82,7 @@ class Subject:
 
 
 def view_word(azimuth: float, elevation: float) -> str:
-    """Word for a direction in degrees: top above 30, bottom below -30; front to 30, back from 120, or side."""
+    """Word for a direction in degrees: top above 30, bottom below -30, front to 30, back from 120, side."""
     if abs(elevation) > 30:
         return "top" if elevation > 0 else "bottom"
     turn = abs((azimuth + 180) % 360 - 180)

@@ -125,8 +125,9 @@ def _marble(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
 
 def _camouflage(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     a, b = waves(p, 0.52, rng), waves(p, 0.52, rng)
-    out = mix(base, shift(base, 0.62), step(a, 0.42, 0.12))
-    pale = base + (np.float32(0.8) - base) * np.float32(0.38) if luminance(base) < 0.75 else base * 0.8
+    y = luminance(base)
+    out = mix(base, shift(base, 0.62 if y > 0.22 else 0.3), step(a, 0.42, 0.12))
+    pale = base * 0.8 if y > 0.75 else base + (np.float32(0.8) - base) * np.float32(0.38 if y > 0.22 else 0.08)
     return mix(out, pale, step(b, 0.62, 0.12))
 
 
@@ -168,7 +169,7 @@ def _plaid(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
     size = rng.uniform(0.52, 0.62)
     bands = step(ridge(u / size), 0.56, 0.08) + step(ridge(v / size), 0.56, 0.08)
-    out = mix(base, shift(base, 0.8), 0.5 * bands)
+    out = mix(base, shift(base, 0.66), 0.5 * bands)
     line = np.maximum(step(-ridge(u / size), -0.13, 0.07), step(-ridge(v / size), -0.13, 0.07))
     return mix(out, accent(base), line)
 
@@ -176,8 +177,8 @@ def _plaid(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
 def _rusty(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     a = waves(p, 0.55, rng) + 0.45 * waves(p, 0.22, rng)
     rust = np.array([0.62, 0.27, 0.07], np.float32) * (1 + 0.22 * waves(p, 0.25, rng, 5))[:, None]
-    out = mix(base, np.array([0.20, 0.09, 0.04], np.float32), step(a, 0.18, 0.12))
-    return out + (rust - out) * step(a, 0.48, 0.15)[:, None]
+    out = mix(base, np.array([0.20, 0.09, 0.04], np.float32), step(a, 0.42, 0.12))
+    return out + (rust - out) * step(a, 0.70, 0.15)[:, None]
 
 
 def _stone(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
@@ -198,7 +199,7 @@ def _grassy(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u = u / (0.62 * size) + 0.10 * waves(p, 0.5, rng, 5)
     row, t = np.floor(v), frac(v)
     blade = ridge(u + 0.5 * (row % 2) + 0.3 * cell_value(row, row)) * 1.15
-    root, tip = shift(base, 0.45), base + (1 - base) * np.float32(0.30)
+    root, tip = shift(base, 0.38), base + (1 - base) * np.float32(0.30)
     if luminance(base) < 0.22:
         root, tip = base, shift(base, 0.75)
     front = mix(root, tip, np.clip(t * 1.1, 0, 1))

@@ -1,0 +1,86 @@
+"""Materials: colour words hold, views agree, patterns are coarse, equal seeds paint equal surfaces."""
+
+from __future__ import annotations
+
+import colorsys
+
+import numpy as np
+import pytest
+
+from syncsde3d.synthetic.materials import COLOURS, MATERIALS, base_colour, luminance, paint
+
+PAIRS = [(m, c) for m in MATERIALS for c in COLOURS]
+
+
+def sphere(count: int = 4000, radius: float = 0.85) -> tuple[np.ndarray, np.ndarray]:
+    """Evenly spread points of a sphere (Fibonacci lattice) and their normals."""
+    i = np.arange(count) + 0.5
+    y, turn = 1 - 2 * i / count, np.pi * (1 + 5**0.5) * i
+    n = np.stack((np.sqrt(1 - y * y) * np.cos(turn), y, np.sqrt(1 - y * y) * np.sin(turn)), 1).astype(
+        np.float32
+    )
+    return radius * n, n
+
+
+@pytest.mark.parametrize(("material", "colour"), PAIRS, ids=lambda x: x.replace(" ", "-"))
+def test_colour_word_is_the_nearest_to_most_of_the_surface(material: str, colour: str) -> None:
+    """Hue (or brightness for greys) of the commonest coloured part belongs to the word."""
+    p, n = sphere()
+    rgb = paint(material, colour, p, n, seed=3)
+    h, s, v = (np.array(x) for x in zip(*(colorsys.rgb_to_hsv(*c) for c in rgb.tolist()), strict=True))
+    if COLOURS[colour][1] < 0.2:
+        low, high = {"white": (0.60, 1.0), "gray": (0.18, 0.60), "black": (0.0, 0.32)}[colour]
+        assert low <= np.median(luminance(rgb)) <= high
+        return
+    weight = s * v
+    turn = np.sum(weight * np.exp(2j * np.pi * h))
+    off = abs((np.degrees(np.angle(turn)) - COLOURS[colour][0] + 180) % 360 - 180)
+    assert off < 25
+    assert np.mean(s > 0.3) > 0.4
+
+
+@pytest.mark.parametrize("material", MATERIALS)
+def test_equal_seeds_paint_equal_and_subsets_agree(material: str) -> None:
+    p, n = sphere()
+    whole = paint(material, "green", p, n, seed=5)
+    np.testing.assert_array_equal(paint(material, "green", p[100:900], n[100:900], seed=5), whole[100:900])
+    assert whole.min() >= 0
+    assert whole.max() <= 1
+    if material != "plain":
+        assert np.abs(paint(material, "green", p, n, seed=6) - whole).mean() > 0.02
+
+
+@pytest.mark.parametrize("material", [m for m in MATERIALS if m != "plain"])
+def test_patterns_are_coarse(material: str) -> None:
+    """Most of the contrast survives a mean over 4 pixels (0.055 units): no pattern finer than that."""
+    u, v = np.meshgrid(np.arange(96), np.arange(96))
+    p = (
+        np.stack(((u - 48) / 73.0, (v - 48) / 73.0, np.full(u.shape, 0.6)), -1)
+        .reshape(-1, 3)
+        .astype(np.float32)
+    )
+    n = np.broadcast_to(np.float32([0, 0, 1]), p.shape)
+    contrast, kept = 0.0, 0.0
+    for seed in range(4):
+        y = luminance(paint(material, "blue", p, n, seed)).reshape(96, 96)
+        contrast += y.var()
+        kept += y.reshape(24, 4, 24, 4).mean((1, 3)).var()
+    assert kept > 0.45 * contrast
+    assert contrast / 4 > 3e-4
+
+
+def test_colours_are_far_apart() -> None:
+    shades = {c: [base_colour(c, np.random.default_rng(s)) for s in range(20)] for c in COLOURS}
+    for a in COLOURS:
+        for b in COLOURS:
+            if a < b:
+                gap = min(np.linalg.norm(x - y) for x in shades[a] for y in shades[b])
+                assert gap > 0.12, (a, b)
+
+
+def test_unknown_words_are_refused() -> None:
+    p, n = sphere(10)
+    with pytest.raises(ValueError, match="material: got 'velvet'"):
+        paint("velvet", "red", p, n, 0)
+    with pytest.raises(ValueError, match="colour: got 'mauve'"):
+        paint("plain", "mauve", p, n, 0)
