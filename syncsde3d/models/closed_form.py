@@ -35,7 +35,7 @@ class GaussianMixture:
         total = step.a**2 * variance + step.s**2
         residual = y - step.a * mean
         each = mean + step.a * variance * residual / total
-        log_density = -0.5 * (residual**2 / total + total.log()).flatten(2).sum(-1)
+        log_density = -0.5 * (residual**2 / total + total.log()).reshape(*residual.shape[:2], -1).sum(-1)
         share = torch.softmax(log_density + self.weights.to(y).log()[:, None], dim=0)
         return (share.reshape(*share.shape, *[1] * (y.ndim - 1)) * each).sum(0)
 
