@@ -73,6 +73,17 @@ class Mesh:
             uv_faces=move(self.uv_faces),
         )
 
+    def world_vertices(self) -> Float[Tensor, "v 3"]:
+        """Vertices in the file's world coordinates, float64."""
+        return self.vertices.double() * self.scale + self.vertices.new_tensor(
+            self.center, dtype=torch.float64
+        )
+
+    def all_parts(self) -> tuple[Part, ...]:
+        """``parts``, or one that holds everything."""
+        faces = slice(0, len(self.faces))
+        return self.parts or (Part(self.name, "", faces, (("", faces),)),)
+
     def face_normals(self) -> Float[Tensor, "f 3"]:
         """Unit geometric normals, by the winding (counter-clockwise seen from outside)."""
         a, b, c = self.vertices[self.faces].unbind(1)
