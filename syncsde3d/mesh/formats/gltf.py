@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+MAX_NODES = 100_000
 COMPRESSED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_meshopt_compression")
 
 
@@ -132,7 +134,10 @@ def read_gltf(path: Path) -> Source:
     compressed = [name for name in COMPRESSED if name in tree.get("extensionsRequired", [])]
     if compressed:
         raise MeshError(f"the mesh is compressed ({compressed[0]}), expected plain glTF; export it without")
-    return _Scene(_File(tree, path.parent, binary)).read()
+    try:
+        return _Scene(_File(tree, path.parent, binary)).read()
+    except KeyError as error:
+        raise MeshError(f"the glTF lacks a required entry, or holds an unknown one: {error}") from error
 
 
 def _split(path: Path) -> tuple[dict[str, Any], bytes | None]:
@@ -182,12 +187,13 @@ class _Scene:
     notes: dict[str, None] = field(default_factory=dict)
     vertex_count: int = 0
     uv_count: int = 0
-    face_count: int = 0
 
     def read(self) -> Source:
         order = list(self._walk())
+        uses = Counter(node["mesh"] for node in map(self._node, order) if "mesh" in node)
+        check_face_count(sum(self._promised_faces(mesh) * count for mesh, count in uses.items()))
         for index in order:
-            node = self.file.item("nodes", index)
+            node = self._node(index)
             if "mesh" in node:
                 self._add_mesh(node, self.position[index])
         if not self.faces:
@@ -205,9 +211,24 @@ class _Scene:
             notes=list(self.notes),
         )
 
+    def _node(self, index: int) -> dict[str, Any]:
+        return self.file.item("nodes", index)
+
+    def _promised_faces(self, mesh: int) -> int:
+        """How many triangles the accessors of a mesh claim to make."""
+        total = 0
+        for primitive in self.file.item("meshes", mesh)["primitives"]:
+            accessor = primitive.get("indices", primitive["attributes"]["POSITION"])
+            total += self.file.item("accessors", accessor)["count"] // (
+                3 if primitive.get("mode", 4) == 4 else 1
+            )
+        return total
+
     def _walk(self) -> Iterator[int]:
         """Index of every node of the scene, parents first; fills ``nodes`` and ``world``."""
         tree = self.file.tree
+        if len(tree.get("nodes", [])) > MAX_NODES:
+            raise MeshError(f"{len(tree['nodes']):,} nodes, at most {MAX_NODES:,} are read")
         if tree.get("scenes"):
             roots = self.file.item("scenes", tree.get("scene", 0)).get("nodes", [])
         else:
@@ -216,7 +237,7 @@ class _Scene:
         stack = [(index, -1) for index in reversed(roots)]
         while stack:
             index, parent = stack.pop()
-            entry = self.file.item("nodes", index)
+            entry = self._node(index)
             if index in self.position:
                 raise MeshError(f"glTF node {index} has two parents or is its own ancestor, expected a tree")
             self.position[index] = len(self.nodes)
@@ -236,8 +257,7 @@ class _Scene:
                 continue
             points = self.file.accessor(attributes["POSITION"], 3).astype(np.float64)
             faces = self._triangles(primitive, len(points))
-            self.face_count += len(faces)
-            check_face_count(max(self.face_count, self.vertex_count // 4))
+            check_face_count(self.vertex_count // 4)
             transform = self._skin(node, attributes, at) if "skin" in node else self.world[at][None]
             points = np.einsum("...ij,...j->...i", transform[:, :3, :3], points) + transform[:, :3, 3]
             if np.linalg.det(transform[0, :3, :3]) < 0:
