@@ -45,7 +45,7 @@ def _models() -> list[str]:
     names = ["closed-form"]
     try:
         embedded_folder("latent")
-    except ValueError:
+    except (ValueError, OSError):
         return names
     return ["embedded", *names]
 

@@ -14,6 +14,7 @@ from syncsde3d.mesh.types import Mesh
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+    from typing_extensions import Self
 
 _ID = re.compile(r"[^\w.\-]+")
 
@@ -23,8 +24,16 @@ def safe_id(text: str) -> str:
     return _ID.sub("_", text).strip("._") or "item"
 
 
+class Stays:
+    """Something that Lightning need not move between devices."""
+
+    def to(self, device: torch.device | str, **unused: Any) -> Self:
+        """Itself: results are on the CPU already, inputs are read on the device."""
+        return self
+
+
 @dataclass(frozen=True)
-class MeshItem:
+class MeshItem(Stays):
     """One mesh to texture: a file, what it should look like, a seed, and a name unique in the run."""
 
     mesh: Path
@@ -34,7 +43,7 @@ class MeshItem:
 
 
 @dataclass(frozen=True)
-class TexturedMesh:
+class TexturedMesh(Stays):
     """A finished item.
 
     texture: [3, t, t] in [0, 1], row 0 at v = 1. views, control: the sampled views and what they were
@@ -54,14 +63,14 @@ class TexturedMesh:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class Skipped(Stays):
     """An item whose result already stands in the output folder."""
 
     item: Any
 
 
 @dataclass(frozen=True)
-class Failed:
+class Failed(Stays):
     """An item that could not be done, and why, in one line."""
 
     item: Any

@@ -89,6 +89,8 @@ class MeshTexturing(L.LightningModule):
             "guidance_scale": guidance_scale,
         }
         self.settings: TextureSettings = replace(start, **{k: v for k, v in given.items() if v is not None})
+        if self.settings.steps < 1:
+            raise ValueError(f"steps: expected at least 1, got {self.settings.steps}")
         self.sync = Sync(
             strategy=strategy,
             inv_lambda=self.settings.inv_lambda,

@@ -101,7 +101,7 @@ class TexturedMeshWriter(ResultWriter):
         self,
         output_dir: str = "renders/texture",
         overwrite: bool = False,
-        turntable_frames: int = 96,
+        turntable_frames: int = 72,
         turntable_size: int = 512,
     ) -> None:
         super().__init__(output_dir, overwrite)
@@ -116,7 +116,7 @@ class TexturedMeshWriter(ResultWriter):
         start = time.perf_counter()
         texture = to_uint8(result.texture * 2 - 1)
         write_glb(folder / "textured.glb", result.mesh, texture)
-        write_obj(folder / "textured.obj", result.mesh, texture)
+        write_obj(folder, result.mesh, texture)
         cameras = turntable(self.turntable_frames)
         size = (self.turntable_size, self.turntable_size)
         frames = [
