@@ -111,7 +111,7 @@ class TestFiles:
         assert {record.path for record in manifest.outputs} == FILES - {"manifest.json"}
         assert manifest.prompt == "a green marble capsule"
         assert manifest.settings["steps"] == 4
-        assert manifest.settings["coverage"] > 0.9
+        assert 0.8 < manifest.settings["coverage"] < 0.95  # no view sees it from below
         assert set(manifest.timings) == {"load", "geometry", "sample", "decode", "bake", "write"}
         assert json.loads((finished / "manifest.json").read_text())["inputs"]["mesh"]["bytes"] == (
             capsule.stat().st_size
