@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 SMOOTHING = 4  # rounds in which faces agree with their neighbours on an axis
 MIN_FACING = 0.2  # least cosine between a face and its axis, which bounds the stretch
-SPLITS = 16  # rounds of cutting charts that cover themselves
+MAX_OVERLAP = 1e-4  # of the covered texels: charts of tiny faces always share a few
+HALVINGS, SPLITS = 5, 12  # rounds of cutting charts that cover themselves: in half, then all
 
 
 def box_unwrap(
@@ -28,7 +29,8 @@ def box_unwrap(
     """Texture coordinates in [0, 1], their indices, and the gap between charts in texels.
 
     Connected faces that look along the same axis make a chart; charts that cover themselves are cut
-    across that axis. Many charts narrow the gap, as they would leave little but gaps.
+    across that axis, and what still overlaps is cut out. Many charts narrow the gap, as they would leave
+    little else.
 
     Args:
         vertices, faces: triangles with an area.
@@ -46,10 +48,11 @@ def box_unwrap(
         chart = components(len(faces), pairs[group[pairs[:, 0]] == group[pairs[:, 1]]])
         placed, gap = _pack(flat, chart, size, gutter)
         texel, face = covered_texels(placed, size)
-        clash = np.unique(face[(np.bincount(texel, minlength=size * size) > 1)[texel]])
-        if not len(clash) or split == SPLITS:
+        shared = (np.bincount(texel, minlength=size * size) > 1)[texel]
+        if shared.sum() <= MAX_OVERLAP * len(texel) or split == SPLITS:
             break
-        if split == SPLITS - 1:
+        clash = np.unique(face[shared])
+        if split >= HALVINGS:  # few faces are left
             group = chart.copy()
             group[clash] = len(faces) + np.arange(len(clash))
         else:
@@ -111,8 +114,10 @@ def _pack(
     extent[upright] = extent[upright, ::-1]
     order = np.argsort(-extent[:, 1], kind="stable")
     gap = min(gutter, 0.2 * size / np.sqrt(count))
-    small, large = 0.0, (size - gap) / extent.max()
-    for _ in range(24):
+    around = extent.sum() * gap, gap**2 * count - size**2  # the boxes' areas may not exceed the texture's
+    most = 2 * -around[1] / (around[0] + np.sqrt(around[0] ** 2 - 4 * extent.prod(1).sum() * around[1]))
+    small, large = 0.0, min(most, (size - gap) / extent.max())
+    for _ in range(12):
         middle = (small + large) / 2
         if _shelves(extent[order] * middle + gap, size) is None:
             large = middle

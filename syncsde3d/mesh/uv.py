@@ -118,10 +118,11 @@ def _shift_islands(
 
 
 def _fit(uvs: Float[ndarray, "t 2"]) -> tuple[ndarray, str]:
-    """The whole layout scaled and moved into the unit square, where it leaves it."""
-    low, high = np.minimum(uvs.min(0), 0), np.maximum(uvs.max(0), 1)
-    scale = 1 / (high - low).max()
-    return ((uvs - low) * scale).clip(0, 1), f", scaled by {scale:.3f} to fit the unit square"
+    """The whole layout scaled down, if it must be, and moved no farther than into the unit square."""
+    low, high = uvs.min(0), uvs.max(0)
+    scale = min(1.0, 1 / (high - low).max())
+    target = (low * scale).clip(0, 1 - (high - low) * scale)
+    return ((uvs - low) * scale + target).clip(0, 1), f", scaled by {scale:.3f} to fit the unit square"
 
 
 def _defect(uv: Float[ndarray, "f 3 2"], corners: Float[ndarray, "f 3 3"], size: int) -> str:
@@ -184,8 +185,6 @@ def _xatlas(
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
             )
-            with np.load(target) as result:
-                layout = result["uvs"].astype(np.float64).clip(0, 1), result["faces"].astype(np.int64)
         except subprocess.TimeoutExpired:
             return None, f"xatlas was not done after {seconds:g} s"
         except subprocess.CalledProcessError as error:
@@ -193,6 +192,10 @@ def _xatlas(
             return None, f"xatlas failed: {last[0][:120] if last else f'exit status {error.returncode}'}"
         except OSError as error:
             return None, f"xatlas could not be started: {error.strerror}"
+        if not target.exists():
+            return None, "xatlas failed: it left no result"
+        with np.load(target) as result:
+            layout = result["uvs"].astype(np.float64).clip(0, 1), result["faces"].astype(np.int64)
     counts = np.bincount(uv_raster.covered_texels(layout[0][layout[1]], size)[0], minlength=size**2)
     if (counts > 1).sum() > MAX_OVERLAP * (counts > 0).sum():
         return None, "xatlas' charts overlap"

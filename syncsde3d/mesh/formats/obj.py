@@ -213,6 +213,6 @@ def _library_notes(folder: Path, libraries: list[str]) -> list[str]:
             outside = sum(any(resolve_inside(folder, token) is None for token in row) for row in maps)
             if outside:
                 notes.append(
-                    f"ignored {outside} textures of '{name[:80]}' that are not inside the mesh's folder"
+                    f"ignored {outside} textures of '{name[:80]}' that lead out of the mesh's folder"
                 )
     return notes
