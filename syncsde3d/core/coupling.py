@@ -57,7 +57,7 @@ class Sync:
     def strength(self, path: GaussianPath, index: int) -> float:
         """1/lambda_t of step ``index``; 0 once patches run free."""
         t = path.times[index]
-        if self.sync_end < 1 and t <= (1 - self.sync_end) * path.train_steps:
+        if self.sync_end < 1 and t <= path.train_steps - self.sync_end * path.train_steps:
             return 0.0
         if self.strategy == "syncsde":
             return inv_lambda_t(self.inv_lambda, t, max(path.times), self.ramp)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from core.tasks import CASES
+from diffusers import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,6 +109,14 @@ def test_patches_run_free_after_sync_end():
     coupled = [t for i, t in enumerate(path.times) if sync.strength(path, i) > 0]
     assert coupled == [t for t in path.times if t > 200]
     assert len(coupled) < 50
+    assert Sync(sync_end=0.8).strength(path_of("ddpm", 50), 39) == 0  # t = 200 itself
+
+
+def test_sync_end_is_a_share_of_the_models_own_schedule():
+    scheduler = DDPMScheduler(50, beta_schedule="squaredcos_cap_v2")
+    scheduler.set_timesteps(50)
+    path, sync = GaussianPath.from_scheduler(scheduler), Sync(sync_end=0.8)
+    assert [t for i, t in enumerate(path.times) if sync.strength(path, i) > 0] == list(range(49, 10, -1))
 
 
 def test_symmetric_strategies_have_no_strength_and_independent_has_none():
