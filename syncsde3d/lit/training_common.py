@@ -51,6 +51,7 @@ class AveragedTraining(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self._started = time.monotonic()
+        torch.manual_seed(torch.initial_seed() + self.global_rank)  # other noise on every device
 
     @torch.no_grad()
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:

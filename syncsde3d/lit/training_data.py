@@ -57,7 +57,9 @@ class SyntheticDataModule(L.LightningDataModule):
         self.held = make_buffers(self.cache / "held", [HELD_VARIANTS], 8)
 
     def train_dataloader(self) -> DataLoader:
-        pictures = Pictures(PictureSource(self.train, self.shares, held=False), self.seed, self.drop)
+        rank = self.trainer.global_rank if self.trainer else 0
+        seed = (self.seed, rank) if rank else self.seed
+        pictures = Pictures(PictureSource(self.train, self.shares, held=False), seed, self.drop)
         return DataLoader(
             pictures,
             self.batch_size,

@@ -208,7 +208,7 @@ class LatentTraining(AveragedTraining):
         )
         loss = self.loss(self.average, batch, t, noise, batch["has_depth"]).mean()
         self.log("val_loss", loss, prog_bar=True, batch_size=b)
-        if batch_idx == 0 and self.sampled and not self.trainer.sanity_checking:
+        if batch_idx == 0 and self.sampled and self.global_rank == 0 and not self.trainer.sanity_checking:
             images = self.sample(batch, self.sampled)
             pairs = torch.stack((to_unit(batch["image"][: self.sampled]), images), 1).flatten(0, 1)
             save_grid(pairs, Path(self.trainer.default_root_dir) / f"samples_{self.global_step:06d}.png")

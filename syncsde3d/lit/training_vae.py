@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from diffusers import AutoencoderKL
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
 from torch import Tensor
 
 from syncsde3d.lit.training_common import AveragedTraining, save_grid
@@ -16,7 +21,7 @@ from syncsde3d.lit.training_data import to_unit
 
 def small_vae(widths: tuple[int, ...] = (16, 32, 64), size: int = 128) -> AutoencoderKL:
     """An untrained AutoencoderKL: one halving per width but the first, 4 latent channels, no attention."""
-    return AutoencoderKL(
+    vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * len(widths),
         up_block_types=("UpDecoderBlock2D",) * len(widths),
         block_out_channels=widths,
@@ -28,6 +33,101 @@ def small_vae(widths: tuple[int, ...] = (16, 32, 64), size: int = 128) -> Autoen
         scaling_factor=1.0,
         force_upcast=False,
     )
+    start_as_pyramid(vae)
+    return vae
+
+
+@torch.no_grad()
+def start_as_pyramid(vae: AutoencoderKL, constant: float = 3.0) -> None:
+    """Initialise so that the untrained autoencoder already shrinks and enlarges the picture, in place.
+
+    Channels 0, 1 and 4 carry red, green and blue through all shortcuts, averaged over 2 x 2 pixels by each
+    halving, interpolated by each doubling; every residual branch starts at zero. Group normalisation would
+    forget the overall colour: channels 2, 3, 5 and 6 carry +-``constant``, beside which it is almost linear.
+    """
+    encoder, decoder = vae.encoder, vae.decoder
+    signs = {2: 1.0, 3: -1.0, 5: 1.0, 6: -1.0}
+    keep = 7
+
+    def tap(conv: Any, kernel: Tensor, sources: Sequence[int]) -> None:
+        """Channel ``i`` of the carried ones becomes ``sources[i]``, filtered by ``kernel``; -1 is nothing."""
+        conv.weight[:keep] = 0
+        conv.bias[:keep] = 0
+        for channel, source in enumerate(sources):
+            if source >= 0:
+                conv.weight[channel, source] = kernel
+
+    same, first = range(keep), [0, 1, -1, -1, 2, -1, -1]
+    centre, box = torch.zeros(3, 3), torch.zeros(3, 3)
+    centre[1, 1], box[:2, :2] = 1, 0.25
+    smooth = torch.outer(ramp := torch.tensor([0.25, 0.5, 0.25]), ramp)
+    for m in vae.modules():
+        if isinstance(m, ResnetBlock2D):
+            m.conv2.weight.zero_()
+            m.conv2.bias.zero_()
+            if m.conv_shortcut is not None:
+                tap(m.conv_shortcut, torch.ones(1, 1), same)
+        elif isinstance(m, Downsample2D):
+            tap(m.conv, box, same)
+        elif isinstance(m, Upsample2D):
+            tap(m.conv, smooth, [0, 1, -1, -1, 4, -1, -1])
+            for channel in signs:
+                m.conv.weight[channel, channel, 1, 1] = 1
+        elif m is vae.quant_conv or m is vae.post_quant_conv:
+            m.weight.copy_(torch.eye(len(m.weight))[:, :, None, None])
+            m.bias.zero_()
+    for half, channels in ((encoder, 3), (decoder, 4)):
+        tap(half.conv_in, centre, first)
+        for channel, sign in signs.items():
+            half.conv_in.bias[channel] = sign * constant
+        half.conv_norm_out.bias[:keep] = 3.0  # where SiLU is almost linear
+        source = torch.rand(256, channels, 1, 1) * 2 - 1 + torch.randn(256, channels, 16, 16) * 0.2
+        features: list[Tensor] = []
+        hook = half.conv_out.register_forward_pre_hook(lambda _, x, kept=features: kept.append(x[0]))
+        half(source)
+        hook.remove()
+        size = features[0].shape[-2:]
+        target = F.adaptive_avg_pool2d(source, size) if half is encoder else F.interpolate(source, size=size)
+        known = features[0][:, :keep, ::4, ::4].transpose(0, 1).flatten(1).T
+        known = torch.cat((known, torch.ones(len(known), 1)), 1)
+        wanted = target[:, :3, ::4, ::4].transpose(0, 1).flatten(1).T
+        fit = torch.linalg.lstsq(known, wanted, driver="gelsd").solution
+        half.conv_out.weight[:3] *= 0.1
+        half.conv_out.weight[:3, :keep] = 0
+        half.conv_out.weight[:3, :keep, 1, 1] = fit[:keep].T
+        half.conv_out.bias[:3] = fit[keep]
+
+
+@torch.no_grad()
+def fit_output(vae: AutoencoderKL, pictures: Sequence[Tensor], per_picture: int = 1000) -> None:
+    """Solve the decoder's last convolution by least squares for the given pictures, in place.
+
+    pictures: batches [b, 3, h, w] in [-1, 1]. per_picture: pixels used of each. Latents stay as they are.
+    """
+    conv = vae.decoder.conv_out
+    inputs = conv.weight[0].numel()
+    normal = torch.zeros(inputs + 1, inputs + 1, dtype=torch.float64)
+    moment = torch.zeros(inputs + 1, 3, dtype=torch.float64)
+    seen: list[Tensor] = []
+    hook = conv.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    for batch in pictures:
+        vae.decode(vae.encode(batch).latent_dist.mode())
+        chosen = torch.randperm(batch.shape[2] * batch.shape[3])[:per_picture]
+        rows = (
+            F.unfold(seen.pop(), 3, padding=1)[:, :, chosen]
+            .transpose(1, 2)
+            .reshape(-1, inputs)
+            .double()
+            .cpu()
+        )
+        rows = torch.cat((rows, rows.new_ones(len(rows), 1)), 1)
+        normal += rows.T @ rows
+        moment += rows.T @ batch.flatten(2)[:, :, chosen].transpose(1, 2).reshape(-1, 3).double().cpu()
+    hook.remove()
+    ridge = 1e-6 * normal.diagonal().mean()
+    solution = torch.linalg.solve(normal + ridge * torch.eye(inputs + 1), moment).to(conv.weight)
+    conv.weight.copy_(solution[:inputs].T.view_as(conv.weight))
+    conv.bias.copy_(solution[inputs])
 
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -65,6 +165,7 @@ class VAETraining(AveragedTraining):
 
     widths: channels per level. start: folder of weights to continue from (fresh optimizer, warm-up).
     decoder_only: keep the encoder as it is, so that latents stay valid.
+    fitted: batches that a new autoencoder's last layer is solved from, by least squares, before training.
     noise: in the latents while training, as a share of their standard deviation.
     """
 
@@ -73,8 +174,9 @@ class VAETraining(AveragedTraining):
         widths: tuple[int, ...] = (16, 32, 64),
         start: str | None = None,
         decoder_only: bool = False,
+        fitted: int = 8,
         noise: float = 0.05,
-        lr: float = 2e-3,
+        lr: float = 2e-4,
         warmup: int = 100,
         decay: float = 0.995,
         minutes: float | None = None,
@@ -82,10 +184,19 @@ class VAETraining(AveragedTraining):
         super().__init__(lr, warmup, decay, minutes)
         self.save_hyperparameters()
         self.noise, self.decoder_only = noise, decoder_only
+        self.fresh, self.fitted = start is None, fitted
         self.take(AutoencoderKL.from_pretrained(start) if start else small_vae(widths))
         if decoder_only:
             self.net.encoder.requires_grad_(False)
             self.net.quant_conv.requires_grad_(False)
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.fresh:
+            loader = iter(self.trainer.datamodule.train_dataloader())  # pyright: ignore
+            pictures = [to_unit(next(loader)["image"]).to(self.device) for _ in range(self.fitted)]
+            fit_output(self.net, pictures)
+            self.average.load_state_dict(self.net.state_dict())
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         image = to_unit(batch["image"])
@@ -103,7 +214,7 @@ class VAETraining(AveragedTraining):
         )
         mse = ((output - image) / 2).square().mean((1, 2, 3))
         self.log("psnr", (-10 * mse.log10()).mean(), prog_bar=True)
-        if batch_idx == 0:
+        if batch_idx == 0 and self.global_rank == 0:
             pairs = torch.stack((image[:16], output[:16]), 1).flatten(0, 1)
             save_grid(pairs, Path(self.trainer.default_root_dir) / "reconstructions.png")
 

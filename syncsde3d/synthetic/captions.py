@@ -60,8 +60,8 @@ SPARE: tuple[str, ...] = (
     "shiny old new dark bright light small big large colorful golden gold silver metal metallic glass fabric "
     "cloth leathery painting oil watercolor drawing sketch render texture pattern object toy man woman "
     "person dog horse tree dragon sword koala mannequin torus knot wingnut giraffe frog sheep pig bird head "
-    "face statue spotted zebra tiger lava ice water fire cloud rain lake river beach village street field garden "
-    "winter summer morning evening",
+    "statue spotted zebra tiger lava ice water fire cloud rain lake river beach village street field garden "
+    "face winter summer morning evening",
 )
 
 

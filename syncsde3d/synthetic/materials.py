@@ -127,7 +127,7 @@ def _camouflage(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Ar
     a, b = waves(p, 0.52, rng), waves(p, 0.52, rng)
     y = luminance(base)
     out = mix(base, shift(base, 0.62 if y > 0.22 else 0.3), step(a, 0.42, 0.12))
-    pale = base * 0.8 if y > 0.75 else base + (np.float32(0.8) - base) * np.float32(0.38 if y > 0.22 else 0.08)
+    pale = base * 0.8 if y > 0.75 else base + (np.float32(0.8) - base) * (0.38 if y > 0.22 else 0.08)
     return mix(out, pale, step(b, 0.62, 0.12))
 
 
@@ -146,7 +146,7 @@ def _denim(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
     size = rng.uniform(0.60, 0.70)
     fade = np.clip(0.5 + 0.5 * waves(p, 0.7, rng), 0, 1)
-    out = mix(base, np.float32(0.62) * base + np.float32(0.30), 0.75 * fade)
+    out = mix(base, np.float32(0.66) * base + np.float32(0.24), 0.75 * fade)
     thread = np.array([0.96, 0.68, 0.18], np.float32)
     for along, across in ((u, v), (v, u)):
         d = np.abs(frac(across / size) - 0.5) * size

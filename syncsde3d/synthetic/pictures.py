@@ -156,11 +156,12 @@ def as_item(picture: Picture, rng: np.random.Generator, drop: float = 0.0) -> di
 class Pictures(IterableDataset):
     """Endless training items; every worker draws its own, repeatably by seed."""
 
-    def __init__(self, source: PictureSource, seed: int, drop: float = 0.0) -> None:
+    def __init__(self, source: PictureSource, seed: int | tuple[int, ...], drop: float = 0.0) -> None:
         self.source, self.seed, self.drop = source, seed, drop
 
     def __iter__(self) -> Iterator[dict[str, object]]:
         worker = get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        seeds = (self.seed,) if isinstance(self.seed, int) else self.seed
+        rng = np.random.default_rng([*seeds, worker.id if worker else 0])
         while True:
             yield as_item(self.source.draw(rng), rng, self.drop)

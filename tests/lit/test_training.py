@@ -1,0 +1,162 @@
+"""Training of the embedded models: exact parts against closed forms, whole runs on tiny data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from diffusers import StableDiffusionControlNetPipeline
+from PIL import Image
+
+from syncsde3d.lit.training import Export, JudgeTraining, LatentTraining, SyntheticDataModule, VAETraining
+from syncsde3d.lit.training_judge import QUESTIONS, answers
+from syncsde3d.lit.training_latent import training_scheduler, velocity_weight
+from syncsde3d.lit.training_vae import fit_output, fold_statistics, small_vae
+from syncsde3d.models.judge import Judge
+from syncsde3d.synthetic import buffers as view_buffers
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("views")
+
+
+@pytest.fixture
+def data(cache: Path, monkeypatch: pytest.MonkeyPatch) -> SyntheticDataModule:
+    """Two objects, four views each."""
+    names = ("ball", "cube")
+    monkeypatch.setattr(view_buffers, "SHAPES", {name: view_buffers.SHAPES[name] for name in names})
+    return SyntheticDataModule(
+        str(cache), batch_size=4, variants=1, views=4, validation=4, workers=0, drop=0.1
+    )
+
+
+def fit(module: L.LightningModule, data: SyntheticDataModule, folder: Path, steps: int = 2) -> Path:
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_steps=steps,
+        limit_train_batches=steps,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        callbacks=[Export()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, data)
+    return folder / "weights"
+
+
+def pictures(count: int = 4) -> torch.Tensor:
+    """Smooth pictures of all colours and brightnesses [count, 3, 32, 32]."""
+    generator = torch.Generator().manual_seed(0)
+    small = torch.rand(count, 3, 4, 4, generator=generator) * 2 - 1
+    return F.interpolate(small, size=32, mode="bicubic").clamp(-1, 1)
+
+
+@torch.no_grad()
+def test_untrained_autoencoder_is_a_box_pyramid() -> None:
+    torch.manual_seed(0)
+    x = pictures(8)
+    vae = small_vae((16, 32, 64))
+    latents = vae.encode(x).latent_dist.mode()
+    assert (latents[:, :3] - F.avg_pool2d(x, 4)).abs().mean() < 0.08
+    smooth = F.interpolate(F.avg_pool2d(x, 4), size=32, mode="bilinear")
+    before = (vae.decode(latents).sample - smooth).abs().mean()
+    assert before < 0.15
+    fit_output(vae, [x[:4], x[4:]], per_picture=1024)
+    assert torch.equal(vae.encode(x).latent_dist.mode(), latents)
+    assert F.mse_loss(vae.decode(latents).sample, x) < 0.8 * F.mse_loss(smooth, x)
+
+
+@torch.no_grad()
+def test_folding_statistics_changes_latents_exactly_and_pictures_not_at_all() -> None:
+    torch.manual_seed(0)
+    vae, x = small_vae((8, 16)).double(), pictures().double()
+    before = vae.encode(x).latent_dist.mode()
+    rebuilt = vae.decode(before).sample
+    mean, std = before.mean((0, 2, 3)), before.std((0, 2, 3))
+    fold_statistics(vae, mean, std)
+    after = vae.encode(x).latent_dist.mode()
+    torch.testing.assert_close(after, (before - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1))
+    torch.testing.assert_close(vae.decode(after).sample, rebuilt)
+    torch.testing.assert_close(vae.encode(x).latent_dist.sample(), after, atol=0.02, rtol=0)
+
+
+def test_velocity_weight_is_capped_snr() -> None:
+    alphas = training_scheduler().alphas_cumprod.double()[:-1]
+    snr = alphas / (1 - alphas)
+    torch.testing.assert_close(velocity_weight(alphas), (snr + 1).clamp(max=5) / (snr + 1))
+    assert velocity_weight(training_scheduler().alphas_cumprod)[-1] == 1
+    assert training_scheduler().alphas_cumprod[-1] == 0
+
+
+def test_answers_are_indices_or_unknown() -> None:
+    result = answers(["boot|green|camouflage|side||", "||||sea|night"])
+    assert QUESTIONS["colour"][int(result["colour"][0])] == "green"
+    assert QUESTIONS["subject"][int(result["subject"][1])] == "sea"
+    assert [int(result[k][1]) for k in ("colour", "material")] == [-1, -1]
+    assert int(result["time"][0]) == -1
+
+
+def test_autoencoder_trains_exports_and_goes_on(data: SyntheticDataModule, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = VAETraining(widths=(8, 16), warmup=1)
+    first = {k: v.clone() for k, v in module.net.state_dict().items()}
+    folder = fit(module, data, tmp_path)
+    assert any(not torch.equal(first[k], v) for k, v in module.net.state_dict().items())
+    again = VAETraining(start=str(folder), decoder_only=True, warmup=1)
+    x = pictures()
+    with torch.no_grad():
+        latents = again.net.encode(x).latent_dist.mode()
+        expected = module.average.decode(module.average.encode(x).latent_dist.mode()).sample
+        torch.testing.assert_close(again.net.decode(latents).sample, expected, atol=0.05, rtol=0)
+    fit(again, data, tmp_path / "more")
+    with torch.no_grad():
+        torch.testing.assert_close(again.net.encode(x).latent_dist.mode(), latents)
+
+
+def test_average_follows_the_weights(data: SyntheticDataModule, tmp_path: Path) -> None:
+    module = VAETraining(widths=(8, 16), warmup=1, decay=0.0)
+    fit(module, data, tmp_path)
+    for mean, value in zip(module.average.parameters(), module.net.parameters(), strict=True):
+        torch.testing.assert_close(mean, value)
+
+
+def test_latent_model_loads_as_a_stock_pipeline(data: SyntheticDataModule, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    vae = small_vae((8, 16, 32))
+    vae.save_pretrained(tmp_path / "vae")
+    module = LatentTraining(
+        str(tmp_path / "vae"), widths=(16, 16, 32, 32), text_width=32, sampled=2, warmup=1
+    )
+    folder = fit(module, data, tmp_path / "run")
+    assert list((tmp_path / "run").glob("samples_*.png"))
+    pipe = StableDiffusionControlNetPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    out = pipe(
+        "a red boot", image=Image.new("RGB", (128, 128)), num_inference_steps=2, output_type="np"
+    ).images  # pyright: ignore
+    assert out.shape == (1, 128, 128, 3)
+    assert np.isfinite(out).all()
+    again = LatentTraining(str(folder / "vae"), start=str(folder))
+    for name, value in module.average.state_dict().items():
+        torch.testing.assert_close(again.net.state_dict()[name], value, atol=1e-3, rtol=1e-3)
+    assert again.tokenizer("a red boot").input_ids == module.tokenizer("a red boot").input_ids
+
+
+def test_judge_trains_and_loads(data: SyntheticDataModule, tmp_path: Path) -> None:
+    module = JudgeTraining(width=8, warmup=1)
+    folder = fit(module, data, tmp_path)
+    judge = Judge.from_pretrained(folder).float().eval()
+    x = pictures()
+    with torch.no_grad():
+        logits = judge(x, ("red", "blue", "a green boot"))
+        expected = module.average(x, ("red", "blue", "a green boot"))
+    assert logits.shape == (4, 3)
+    torch.testing.assert_close(logits, expected, atol=0.2, rtol=0.02)

@@ -1,0 +1,49 @@
+"""The embedded models' folders and vocabulary."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+from transformers import CLIPTokenizer
+
+from syncsde3d.models.embedded import embedded_folder, unknown_words, warn_unknown_words, word_tokenizer
+from syncsde3d.synthetic.captions import vocabulary
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> CLIPTokenizer:
+    return word_tokenizer(vocabulary())
+
+
+def test_each_word_is_one_token(tokenizer: CLIPTokenizer, tmp_path: Path) -> None:
+    assert [w for w in vocabulary() if len(tokenizer.tokenize(w)) != 1] == []
+    ids = tokenizer("a photo of a green camouflage boot, front view.").input_ids
+    assert len(ids) == 12 + 1
+    assert (ids[0], ids[-1]) == (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    assert len(set(ids)) == len(ids) - 1  # "a" twice
+    tokenizer.save_pretrained(tmp_path)
+    assert (
+        CLIPTokenizer.from_pretrained(tmp_path)("A Green boot").input_ids
+        == tokenizer("a green boot").input_ids
+    )
+
+
+def test_unknown_words_are_named(tokenizer: CLIPTokenizer) -> None:
+    assert unknown_words("a mauve boot, Mauve gnome!", tokenizer) == ["mauve", "gnome"]
+    with pytest.warns(UserWarning, match="does not know mauve"):
+        warn_unknown_words("a mauve boot", tokenizer)
+    with pytest.warns(UserWarning, match="cut after 22 words"):
+        warn_unknown_words("a red boot " * 10, tokenizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_unknown_words("Best quality, extremely detailed a photo of a red boot, side view.", tokenizer)
+
+
+def test_missing_or_misnamed_models_are_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="name: expected one of latent, pixel, judge, got 'sdxl'"):
+        embedded_folder("sdxl")  # pyright: ignore
+    monkeypatch.setattr("syncsde3d.models.embedded.files", lambda _: tmp_path)
+    with pytest.raises(FileNotFoundError, match="no weights at .*latent; reinstall"):
+        embedded_folder("latent")
