@@ -13,6 +13,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+    from syncsde3d.core.path import GaussianPath
+
 #: What a network predicts, named as diffusers names it ("flow_prediction": the velocity eps - x0).
 Prediction = Literal["epsilon", "sample", "v_prediction", "flow_prediction"]
 
@@ -109,10 +111,10 @@ class Task(ABC):
         a patch is on its own.
         """
 
-    def impose(self, y: Tensor, patches: Tensor, a: float, s: float) -> Tensor:
-        """States [k, ...] of some patches [k] before a step, with what the task knows of them put in.
+    def impose(self, y: Tensor, patches: Tensor, path: GaussianPath, index: int) -> Tensor:
+        """States [k, ...] of some patches [k] before step ``index``, with what the task knows of them put in.
 
-        a, s: coefficients of the states. The default knows nothing.
+        path: the run's, with the coefficients of the states. The default knows nothing.
         """
         return y
 

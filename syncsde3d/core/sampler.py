@@ -241,8 +241,7 @@ class _Run:
 
     def impose(self, index: int, y: Tensor) -> Tensor:
         """The states before step ``index`` with the task's own knowledge of them."""
-        a, s = float(self.path.a[index]), float(self.path.s[index])
-        return self.replace(index, y, self.task.impose(y, self.patches, a, s))
+        return self.replace(index, y, self.task.impose(y, self.patches, self.path, index))
 
     def replace(self, index: int, y: Tensor, other: Tensor) -> Tensor:
         """``other`` in place of the states ``y`` before step ``index``.

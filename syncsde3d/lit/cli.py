@@ -91,6 +91,7 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strategy", help="syncsde, consensus, synctweedies, ..., independent")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="the network's precision")
     parser.add_argument("--max-batch", type=int, help="most views in one network call; lower it for memory")
+    parser.add_argument("--low-memory", action="store_true", default=None, help="decode in tiles")
     parser.add_argument("--devices", default="auto", help="number of devices, or 'auto'")
     parser.add_argument("--overwrite", action="store_true", help="redo items that are already finished")
 
@@ -105,6 +106,7 @@ _MODULE_OPTIONS = (
     "strategy",
     "dtype",
     "max_batch",
+    "low_memory",
     "texture_size",
     "refine",
 )

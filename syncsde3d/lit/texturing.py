@@ -35,6 +35,30 @@ from syncsde3d.tasks.mesh_texture import Backdrop, MeshTexture, ViewOperator
 #: The paper's view distance and field of view (degrees): the object's bounding sphere fills the image.
 DISTANCE, FOV = 2.0, 60.0
 
+#: Plain backdrops, RGB in [-1, 1]: black and white first, then the corners and edges of the colour cube.
+BACKDROPS: tuple[tuple[float, float, float], ...] = (
+    (-1.0, -1.0, -1.0),
+    (1.0, 1.0, 1.0),
+    *(
+        (r, g, b)
+        for r in (-1.0, 0.0, 1.0)
+        for g in (-1.0, 0.0, 1.0)
+        for b in (-1.0, 0.0, 1.0)
+        if len({r, g, b}) > 1
+    ),
+)
+
+
+def backdrop_schedule(steps: int, views: int, random: torch.Generator) -> Tensor:
+    """Which of :data:`BACKDROPS` stands behind each view in each step [steps, views].
+
+    Any colour during the first 40 % of the steps, black or white up to 80 %, none (-1) after.
+    """
+    choice = torch.randint(len(BACKDROPS), (steps, views), generator=random)
+    progress = torch.arange(steps) / steps
+    choice = torch.where(progress[:, None] < 0.4, choice, choice % 2)
+    return torch.where(progress[:, None] < 0.8, choice, -1)
+
 
 class MeshTexturing(L.LightningModule):
     """Textures meshes from prompts with a pretrained depth-conditioned diffusion model.
@@ -53,6 +77,7 @@ class MeshTexturing(L.LightningModule):
         texture_size: texels along a side.
         refine: sharpen the baked texture by optimising it against the views.
         dtype: the network's precision. max_batch: most rows in one network call; None takes all.
+        low_memory: decode one view, and one tile of it, at a time.
         rasterizer: "torch" or "pytorch3d".
 
     A bad item (unreadable mesh, empty prompt, too little memory) comes back as
@@ -74,6 +99,7 @@ class MeshTexturing(L.LightningModule):
         refine: bool = False,
         dtype: Literal["float32", "float16", "bfloat16"] = "float32",
         max_batch: int | None = None,
+        low_memory: bool = False,
         rasterizer: Literal["torch", "pytorch3d"] = "torch",
     ) -> None:
         super().__init__()
@@ -98,14 +124,20 @@ class MeshTexturing(L.LightningModule):
             sync_end=self.settings.sync_end,
         )
         self.model_name, self.controlnet, self.dtype_name = model, controlnet, dtype
-        self.texture_size, self.refine, self.max_batch = texture_size, refine, max_batch
+        self.texture_size, self.refine = texture_size, refine
+        self.max_batch, self.low_memory = max_batch, low_memory
         self.rasterizer = get_rasterizer(rasterizer)
         self.model: TextureModel | None = None
 
     def setup(self, stage: str) -> None:
         if self.model is None:
             self.model = load_texture_model(
-                self.model_name, self.controlnet, self.dtype_name, self.device, self.max_batch
+                self.model_name,
+                self.controlnet,
+                self.dtype_name,
+                self.device,
+                self.max_batch,
+                self.low_memory,
             )
             make_scheduler(self.settings.scheduler, self.model.scheduler)
 
@@ -222,11 +254,13 @@ class MeshTexturing(L.LightningModule):
         return noise.expand(len(self.settings.views), *shape).clone()
 
     def _backdrop(self, model: TextureModel, mask: Tensor, item: MeshItem) -> Backdrop:
-        """Light grey behind every view, encoded."""
+        """Plain colours behind the views, drawn anew for each view and step."""
         size = self._size(model) * model.factor
-        plain = torch.full((1, 3, size, size), 0.5, device=self.device)
-        clean = model.encode(plain).float().expand(len(mask), -1, -1, -1)
-        return Backdrop(clean, self._noise(model, item), mask)
+        colors = torch.tensor(BACKDROPS, device=self.device)[:, :, None, None]
+        pictures = model.encode(colors.expand(-1, -1, size, size)).float()
+        random = NoiseSource(item.seed, item.id).generator("backdrop")
+        choice = backdrop_schedule(self.settings.steps, len(mask), random).to(self.device)
+        return Backdrop(pictures, choice, self._noise(model, item), mask)
 
     def _sample(self, task: MeshTexture, control: Tensor, model: TextureModel, item: MeshItem) -> Tensor:
         """The views' clean latents [n, c, h, w]."""

@@ -1,9 +1,9 @@
 """The view rig, and the conventions of space, stated once.
 
-World: right-handed, +Y up, +Z towards azimuth 0, +X towards azimuth 90. Camera space is OpenGL's: +X right,
-+Y up, the camera looks along -Z, and ``depth = -z`` is positive in front of it. Pixels: column x to the right,
-row y downwards, the centre of pixel (i, j) at (j + 1/2, i + 1/2). Angles are degrees where a person gives
-them (:func:`orbit`) and radians inside.
+World: right-handed, +Y up, +Z towards azimuth 0, +X towards azimuth 90. Camera space is OpenGL's: +X
+right, +Y up, the camera looks along -Z, and ``depth = -z`` is positive in front of it. Pixels: column x to
+the right, row y downwards, the centre of pixel (i, j) at (j + 1/2, i + 1/2). Angles are degrees where a
+person gives them (:func:`orbit`) and radians inside.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def orbit(views: Sequence[tuple[float, float]], distance: float = 2.0, fov: floa
     matrices = []
     for azimuth, elevation in views:
         if not -90.0 < elevation < 90.0:
-            raise ValueError(f"views: elevation must lie strictly between -90 and 90 degrees, got {elevation}")
+            raise ValueError(f"views: expected elevations strictly within -90 and 90 degrees, got {elevation}")
         az, el = math.radians(azimuth), math.radians(elevation)
         back = torch.tensor([math.cos(el) * math.sin(az), math.sin(el), math.cos(el) * math.cos(az)])
         right = torch.tensor([math.cos(az), 0.0, -math.sin(az)])

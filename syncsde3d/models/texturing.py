@@ -49,10 +49,11 @@ class TextureModel(Protocol):
 
 def load_texture_model(
     model: str,
-    controlnet: str | None,
-    dtype: Literal["float32", "float16", "bfloat16"],
-    device: torch.device,
-    max_batch: int | None,
+    controlnet: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+    device: torch.device | str = "cpu",
+    max_batch: int | None = None,
+    low_memory: bool = False,
 ) -> TextureModel:
     """The model by name: "embedded", "closed-form", a hub id or a local folder.
 
@@ -67,7 +68,9 @@ def load_texture_model(
     from syncsde3d.models.stable_diffusion import DEPTH_CONTROLNET
 
     folder = str(embedded_folder("latent")) if model == "embedded" else model
-    loaded = LatentDiffusion.from_pretrained(folder, controlnet, dtype, device, max_batch=max_batch)
+    loaded = LatentDiffusion.from_pretrained(
+        folder, controlnet, dtype, device, low_memory, low_memory, max_batch
+    )
     if loaded.controlnet is None:
         raise ValueError(
             f"controlnet: '{model}' has none of its own, and texturing needs one for depth; pass a hub id "

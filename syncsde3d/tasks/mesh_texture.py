@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from syncsde3d.core import Agreement, Task
+from syncsde3d.core import Agreement, GaussianPath, Task
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Int
 
 
 class ViewOperator(Protocol):
@@ -40,13 +40,18 @@ class ViewOperator(Protocol):
 
 @dataclass(frozen=True)
 class Backdrop:
-    """A plain picture behind the object, kept there while sampling so that none of it bleeds into the views.
+    """Plain pictures put behind the object while sampling, changed from step to step.
 
-    clean: encoded backdrops [n, c, h, w]. noise: unit Gaussian they are noised with, likewise.
-    mask: True on background [n, h, w].
+    A model paints the object to suit what stands behind it; a backdrop that keeps changing leaves it
+    nothing to suit, so that none of the background bleeds into the views.
+
+    pictures: encoded backdrops [k, c, h, w]. choice: which of them stands behind each view in each step
+    [steps, n], -1 for none. noise: unit Gaussian they are noised with [n, c, h, w]. mask: True on
+    background [n, h, w].
     """
 
-    clean: Float[Tensor, "n c h w"]
+    pictures: Float[Tensor, "k c h w"]
+    choice: Int[Tensor, "steps n"]
     noise: Float[Tensor, "n c h w"]
     mask: Bool[Tensor, "n h w"]
 
@@ -85,8 +90,11 @@ class MeshTexture(Task):
         operator = self.agreement[how]
         return operator.apply(values), operator.mask[:, None]
 
-    def impose(self, y: Tensor, patches: Tensor, a: float, s: float) -> Tensor:
-        if self.backdrop is None:
+    def impose(self, y: Tensor, patches: Tensor, path: GaussianPath, index: int) -> Tensor:
+        if self.backdrop is None or (self.backdrop.choice[index] < 0).all():
             return y
-        clean, noise = self.backdrop.clean[patches].to(y), self.backdrop.noise[patches].to(y)
-        return torch.where(self.backdrop.mask[patches][:, None], a * clean + s * noise, y)
+        choice = self.backdrop.choice[index, patches]
+        clean, noise = self.backdrop.pictures[choice].to(y), self.backdrop.noise[patches].to(y)
+        behind = self.backdrop.mask[patches] & (choice >= 0)[:, None, None]
+        noised = float(path.a[index]) * clean + float(path.s[index]) * noise
+        return torch.where(behind[:, None], noised, y)

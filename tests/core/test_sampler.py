@@ -218,7 +218,7 @@ class Pushed(Windows):
     def needs(self, i):
         return ()
 
-    def impose(self, y, patches, a, s):
+    def impose(self, y, patches, path, index):
         self.calls += 1
         known = (patches == self.count - 1).to(y).reshape(-1, 1, 1)
         return y + known if self.calls == 3 else y

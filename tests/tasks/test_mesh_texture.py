@@ -80,11 +80,14 @@ def test_streaming_the_views_is_lockstep(tmp_path: Path, sphere: Mesh):
 
 def test_the_backdrop_arrives_clean(tmp_path: Path, sphere: Mesh):
     chain = matrix(sphere)
-    clean = torch.full((len(VIEWS), 2, SIZE, SIZE), 0.7)
+    pictures = torch.stack([torch.full((2, SIZE, SIZE), value) for value in (-5.0, 0.7)])
+    clean = pictures[1].expand(len(VIEWS), -1, -1, -1)
+    choice = torch.ones(20, len(VIEWS), dtype=torch.long)
+    choice[:10] = 0  # another one first: only the last counts
     source = NoiseSource(2, "x")
     noise = source.initial(0, (2, SIZE, SIZE)).expand_as(clean)
     seen: list[torch.Tensor] = []
-    backdrop = Backdrop(clean, noise, ~chain.fragments.mask)
+    backdrop = Backdrop(pictures, choice, noise, ~chain.fragments.mask)
     scheduler = LatentDiffusion.from_pretrained(str(tiny_stable_diffusion(tmp_path))).scheduler
     sampler = Sampler(make_scheduler("ddim", scheduler), steps=20)
     outside = backdrop.mask[:, None].expand_as(clean)
