@@ -80,7 +80,7 @@ def orbit(views: Sequence[tuple[float, float]], distance: float = 2.0, fov: floa
     matrices = []
     for azimuth, elevation in views:
         if not -90.0 < elevation < 90.0:
-            raise ValueError(f"views: expected elevations strictly within -90 and 90 degrees, got {elevation}")
+            raise ValueError(f"views: expected elevations within (-90, 90) degrees, got {elevation}")
         az, el = math.radians(azimuth), math.radians(elevation)
         back = torch.tensor([math.cos(el) * math.sin(az), math.sin(el), math.cos(el) * math.cos(az)])
         right = torch.tensor([math.cos(az), 0.0, -math.sin(az)])
