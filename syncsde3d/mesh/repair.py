@@ -25,8 +25,8 @@ NESTING_WORK = 2e8  # triangles looked at to find components inside others
 def repair(source: Source) -> Source:
     """A sound mesh: finite, no triangle without area, each once, wound consistently and outwards.
 
-    Exactly coincident vertices of one node are merged, unused ones dropped, and faces ordered by node and
-    material. Edges shared by more than two faces stay. Each repair adds a note.
+    Exactly coincident vertices of one node are merged, unused ones dropped, and the faces of each node and
+    material brought together. Edges shared by more than two faces stay. Each repair adds a note.
 
     Raises:
         MeshError: nothing sound is left.
@@ -59,7 +59,8 @@ def repair(source: Source) -> Source:
     _note(notes, len(source.faces) - len(first), "dropped", "repeated face")
     _note(notes, unused, "dropped", "unused point")
     source = _select(source, first)
-    source = _select(source, np.lexsort((source.material, source.node)))
+    first, run = _groups(np.stack([source.node, source.material], 1))
+    source = _select(source, np.lexsort((first[run], source.node)))
 
     scaled = (source.vertices - low) / extent
     turn, one_sided = _inconsistent(source.faces, _area_vectors(scaled[source.faces]))

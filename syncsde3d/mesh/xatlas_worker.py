@@ -1,7 +1,8 @@
 """Unwrapping with xatlas in a process of its own, which can be stopped: it may take hours or hang.
 
 Run as ``python -c <this file's text> input.npz output.npz texture_size gutter seconds``; so the file
-imports nothing of ours.
+imports nothing of ours. The input holds ``faces`` and either ``vertices``, to be unwrapped, or ``uvs``,
+charts to be packed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def unwrap(vertices, faces, size, gutter):
     """Charts of a mesh, packed into ``size`` texels with ``gutter`` of them between charts.
 
     xatlas pads each chart on both sides. Many charts would leave little but gaps: then these shrink, to no
-    less than 2 texels. Returns texture coordinates [t, 2], indices [f, 3], and the gutter.
+    less than 2 texels. Returns texture coordinates [t, 2] and indices [f, 3].
     """
     atlas = xatlas.Atlas()
     atlas.add_mesh(vertices, faces)
@@ -31,8 +32,7 @@ def unwrap(vertices, faces, size, gutter):
         raise RuntimeError("xatlas changed the order of the faces")
     pack.padding = int(np.clip(0.1 * size / np.sqrt(max(atlas.chart_count, 1)), 1, pack.padding))
     pack.resolution = 0
-    uvs, index = repack(uvs * [atlas.width, atlas.height] / atlas.texels_per_unit, index, size, pack)
-    return uvs, index, 2 * pack.padding
+    return repack(uvs * [atlas.width, atlas.height] / atlas.texels_per_unit, index, size, pack)
 
 
 def repack(uvs, index, size, pack):
@@ -70,8 +70,13 @@ def main(source, target, size, gutter, seconds):
     if hasattr(signal, "alarm"):
         signal.alarm(int(float(seconds)) + 5)
     given = np.load(source)
-    uvs, index, gutter = unwrap(given["vertices"], given["faces"], int(size), int(gutter))
-    np.savez(target, uvs=uvs.astype(np.float32), faces=index.astype(np.int64), gutter=gutter)
+    if "uvs" in given:
+        pack = xatlas.PackOptions()
+        pack.padding = (int(gutter) + 1) // 2
+        uvs, index = repack(given["uvs"], given["faces"], int(size), pack)
+    else:
+        uvs, index = unwrap(given["vertices"], given["faces"], int(size), int(gutter))
+    np.savez(target, uvs=uvs.astype(np.float32), faces=index.astype(np.int64))
 
 
 if __name__ == "__main__":

@@ -291,7 +291,7 @@ def test_parts_of_a_scene(tmp_path):
         [],
         [],
         [("red", 12)],
-        [("red", 12), ("blue", 80)],
+        [("blue", 80), ("red", 12)],
         [],
     ]
     assert mesh.parts[0].matrix.diagonal().tolist() == [2, 2, 2, 1]

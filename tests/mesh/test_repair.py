@@ -85,12 +85,16 @@ def test_vertices_merge_within_a_node_only():
     assert len(repair(source(twice, index)).faces) == 12  # in one node they are the same faces
 
 
-def test_faces_are_ordered_by_node_then_material():
+def test_faces_of_a_node_and_material_come_together():
     vertices, faces = sphere(1)
     rng = np.random.default_rng(1)
     node, material = rng.integers(0, 3, len(faces)), rng.integers(0, 2, len(faces))
     result = repair(source(vertices, faces, node, material))
-    assert (np.diff(result.node * 2 + result.material) >= 0).all()
+    assert (np.diff(result.node) >= 0).all()
+    runs = np.flatnonzero(np.diff(result.node * 2 + result.material, prepend=-1))
+    assert len(runs) == 6
+    for k in range(3):  # in the order of the file
+        assert result.material[result.node == k][0] == material[node == k][0]
     for k in range(3):
         before = vertices[faces[node == k]].mean(1)
         after = result.vertices[result.faces[result.node == k]].mean(1)

@@ -193,6 +193,19 @@ def test_new_layout_is_sound(time_limit):
     assert ("xatlas in" in result.notes[-1]) == (time_limit > 0)
 
 
+def test_axis_layout_is_packed_tighter_by_xatlas(monkeypatch):
+    monkeypatch.setattr(uv, "MAX_XATLAS_FACES", 0)
+    tube = trimesh.creation.torus(1.0, 0.2, 32, 16)
+    tube.apply_transform(trimesh.transformations.rotation_matrix(0.7, [1, 2, 3]))
+    mesh = Mesh(torch.tensor(tube.vertices / 1.2).float(), torch.tensor(tube.faces))
+    loose, tight = (ensure_uvs(mesh, 512, limit) for limit in (0, 60))
+    assert "xatlas would take too long for 1,024 faces" in tight.notes[-1]
+    overlap, coverage, gutter = measure(tight, 512)
+    assert overlap == 0
+    assert coverage > 1.1 * measure(loose, 512)[1]
+    assert gutter >= 8
+
+
 def test_folded_sheets_get_charts_of_their_own():
     """A spiral seen along one axis covers itself many times."""
     turn = np.linspace(0, 8 * np.pi, 200)
