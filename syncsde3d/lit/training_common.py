@@ -30,7 +30,7 @@ class AveragedTraining(L.LightningModule):
 
     def take(self, net: nn.Module) -> None:
         """Make ``net`` the trained module."""
-        self.net = net
+        self.net = net.train()
         self.average = copy.deepcopy(net).requires_grad_(False).eval()
 
     def progress(self) -> float:

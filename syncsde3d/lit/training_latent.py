@@ -185,6 +185,8 @@ class LatentTraining(AveragedTraining):
         noisy = self.scheduler.add_noise(latents, noise, t)  # pyright: ignore
         target = self.scheduler.get_velocity(latents, noise, t)  # pyright: ignore
         rows = use_depth.nonzero().squeeze(1)
+        if len(rows) == 0:  # every weight takes part in every step, or several devices would wait for each other
+            rows = torch.zeros(1, dtype=torch.long, device=self.device)
         depth = batch["depth"][rows].float().expand(-1, 3, -1, -1) / 255
         output = net(noisy, t, self.tokens(batch["caption"]), depth, rows)
         return self.weight[t] * (output.float() - target).square().mean((1, 2, 3))  # pyright: ignore

@@ -15,7 +15,7 @@ from PIL import Image
 from syncsde3d.lit.training import Export, JudgeTraining, LatentTraining, SyntheticDataModule, VAETraining
 from syncsde3d.lit.training_judge import QUESTIONS, answers
 from syncsde3d.lit.training_latent import training_scheduler, velocity_weight
-from syncsde3d.lit.training_vae import fit_output, fold_statistics, small_vae
+from syncsde3d.lit.training_vae import fit_output, small_vae, whiten_latents
 from syncsde3d.models.judge import Judge
 from syncsde3d.synthetic import buffers as view_buffers
 
@@ -75,15 +75,16 @@ def test_untrained_autoencoder_is_a_box_pyramid() -> None:
 
 
 @torch.no_grad()
-def test_folding_statistics_changes_latents_exactly_and_pictures_not_at_all() -> None:
+def test_whitening_changes_latents_exactly_and_pictures_not_at_all() -> None:
     torch.manual_seed(0)
-    vae, x = small_vae((8, 16)).double(), pictures().double()
+    vae, x = small_vae((8, 16)).double(), pictures(8).double()
     before = vae.encode(x).latent_dist.mode()
     rebuilt = vae.decode(before).sample
-    mean, std = before.mean((0, 2, 3)), before.std((0, 2, 3))
-    fold_statistics(vae, mean, std)
+    whiten_latents(vae, before)
     after = vae.encode(x).latent_dist.mode()
-    torch.testing.assert_close(after, (before - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1))
+    flat = after.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(torch.cov(flat), torch.eye(4, dtype=torch.float64), atol=1e-6, rtol=0)
+    torch.testing.assert_close(flat.mean(1), torch.zeros(4, dtype=torch.float64), atol=1e-6, rtol=0)
     torch.testing.assert_close(vae.decode(after).sample, rebuilt)
     torch.testing.assert_close(vae.encode(x).latent_dist.sample(), after, atol=0.02, rtol=0)
 
