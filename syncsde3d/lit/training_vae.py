@@ -81,7 +81,7 @@ def start_as_pyramid(vae: AutoencoderKL, constant: float = 3.0) -> None:
         for channel, sign in signs.items():
             half.conv_in.bias[channel] = sign * constant
         half.conv_norm_out.bias[:keep] = 3.0  # where SiLU is almost linear
-        source = torch.rand(256, channels, 1, 1) * 2 - 1 + torch.randn(256, channels, 16, 16) * 0.2
+        source = torch.rand(96, channels, 1, 1) * 2 - 1 + torch.randn(96, channels, 16, 16) * 0.2
         features: list[Tensor] = []
         hook = half.conv_out.register_forward_pre_hook(lambda _, x, kept=features: kept.append(x[0]))
         half(source)
@@ -146,10 +146,10 @@ def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
 def whiten_latents(vae: AutoencoderKL, latents: Tensor) -> None:
     """Make latents zero-mean, unit-variance and uncorrelated, in place and exactly.
 
-    latents: those of some pictures [n, c, h, w]. Without this, red, green and blue vary together, noise of equal
-    size hides colour long before brightness, and samples come out speckled. The change goes into the two 1x1
-    convolutions next to the latents: ``scaling_factor`` stays 1, and decoding an encoded picture gives what it
-    gave before. The posterior's variance, which training leaves alone, becomes negligible.
+    latents: those of some pictures [n, c, h, w]. Without this, red, green and blue vary together, noise of
+    equal size hides colour long before brightness, and samples come out speckled. The change goes into the
+    two 1x1 convolutions next to the latents: ``scaling_factor`` stays 1, and decoding an encoded
+    picture gives what it gave before. The posterior's variance, which training leaves alone, becomes negligible.
     """
     quant, post = vae.quant_conv, vae.post_quant_conv
     z = latents.transpose(0, 1).flatten(1).double()
