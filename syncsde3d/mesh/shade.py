@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 WHITE = (1.0, 1.0, 1.0)
-#: Vertex normals are smoothed over edges flatter than this; sharper ones stay sharp.
-CREASE = math.radians(50.0)
+#: A corner whose vertex normal leans further than this from its face lies on a crease and stays sharp.
+CREASE = math.radians(30.0)
 
 
 def render_textured(
