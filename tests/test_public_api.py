@@ -12,9 +12,9 @@ import pytest
 
 import syncsde3d
 
-MODULES = {"MeshTexturing", "LongMotion", "WideImage", "MaskedImage", "AmbiguousImage", "ImageEditing"}
-DATA = {"MeshDataModule", "MotionScriptDataModule", "PromptDataModule"}
-WRITERS = {"TexturedMeshWriter", "MotionWriter", "ImageWriter"}
+MODULES = {"MeshTexturing"}
+DATA = {"MeshDataModule"}
+WRITERS = {"TexturedMeshWriter"}
 
 
 def test_the_documented_names_are_public():
