@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _DATA = Path(__file__).parents[2] / "data"
-DEMO_PROMPT = "a red leather handbag"
+DEMO_PROMPT = "a green marble handbag"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _shared(parser: argparse.ArgumentParser) -> None:
     """Options that every generating command has; those left out keep the module's own defaults."""
-    parser.add_argument("--model", help="'embedded', 'closed-form', a hub id or a local folder")
+    parser.add_argument("--model", help="'closed-form' (default), 'embedded', a hub id or a local folder")
     parser.add_argument("--controlnet", help="hub id or folder of the depth ControlNet")
     parser.add_argument("--preset", choices=("default", "paper"), help="settings to start from")
     parser.add_argument("--seed", type=int, default=0)
