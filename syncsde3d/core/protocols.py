@@ -59,14 +59,17 @@ class Step:
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """A pretrained diffusion model with its conditions already attached.
+    """A pretrained diffusion model with its conditions already attached."""
 
-    prediction: what :meth:`predict` returns. guidance_scale: classifier-free guidance; 1 means that only
-    branch 0 is ever asked for.
-    """
+    @property
+    def prediction(self) -> Prediction:
+        """What :meth:`predict` returns."""
+        ...
 
-    prediction: Prediction
-    guidance_scale: float
+    @property
+    def guidance_scale(self) -> float:
+        """Weight of classifier-free guidance; 1 means that only branch 0 is ever asked for."""
+        ...
 
     def predict(
         self, y: Float[Tensor, "b ..."], step: Step, patch: Int[Tensor, " b"], branch: Int[Tensor, " b"]

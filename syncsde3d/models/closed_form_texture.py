@@ -77,7 +77,7 @@ class ClosedFormTexture:
         )
 
     def condition(
-        self, prompts: Sequence[str], control_images: Tensor | None = None, **unused: object
+        self, prompts: Sequence[str], *, control_images: Tensor | None = None, **unused: object
     ) -> StationaryGaussian:
         """One exact Gaussian per view.
 

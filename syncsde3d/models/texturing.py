@@ -30,6 +30,7 @@ class TextureModel(Protocol):
     def condition(
         self,
         prompts: Sequence[str],
+        *,
         negative_prompts: Sequence[str],
         control_images: Tensor | None,
         guidance_scale: float,
