@@ -180,12 +180,14 @@ class LatentTraining(AveragedTraining):
 
     def loss(self, net: nn.Module, batch: dict, t: Tensor, noise: Tensor, use_depth: Tensor) -> Tensor:
         """Weighted velocity error per picture [b] at timesteps ``t`` [b]."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             latents = self.vae.encode(to_unit(batch["image"])).latent_dist.mode().float()
         noisy = self.scheduler.add_noise(latents, noise, t)  # pyright: ignore
         target = self.scheduler.get_velocity(latents, noise, t)  # pyright: ignore
         rows = use_depth.nonzero().squeeze(1)
-        if len(rows) == 0:  # every weight takes part in every step, or several devices would wait for each other
+        if (
+            len(rows) == 0
+        ):  # every weight takes part in every step, or several devices would wait for each other
             rows = torch.zeros(1, dtype=torch.long, device=self.device)
         depth = batch["depth"][rows].float().expand(-1, 3, -1, -1) / 255
         output = net(noisy, t, self.tokens(batch["caption"]), depth, rows)
@@ -234,14 +236,15 @@ class LatentTraining(AveragedTraining):
         pipeline = self.pipeline()
         pipeline.set_progress_bar_config(disable=True)
         depth = [Image.fromarray(d[0].cpu().numpy()).convert("RGB") for d in batch["depth"][:count]]
-        images = pipeline(
-            batch["caption"][:count],
-            image=depth,
-            num_inference_steps=steps,
-            guidance_scale=3.0,
-            generator=torch.Generator().manual_seed(0),
-            output_type="np",
-        ).images  # pyright: ignore
+        with torch.autocast(self.device.type, enabled=False):
+            images = pipeline(
+                batch["caption"][:count],
+                image=depth,
+                num_inference_steps=steps,
+                guidance_scale=3.0,
+                generator=torch.Generator().manual_seed(0),
+                output_type="np",
+            ).images  # pyright: ignore
         return torch.from_numpy(np.asarray(images)).permute(0, 3, 1, 2) * 2 - 1
 
     def export(self, folder: Path) -> None:

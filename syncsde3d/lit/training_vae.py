@@ -111,7 +111,9 @@ def fit_output(vae: AutoencoderKL, pictures: Sequence[Tensor], per_picture: int 
     seen: list[Tensor] = []
     hook = conv.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
     for batch in pictures:
-        vae.decode(vae.encode(batch).latent_dist.mode())
+        latents = vae.encode(batch).latent_dist.mode()
+        spread = latents.std((0, 2, 3), keepdim=True)
+        vae.decode(latents + 0.05 * spread * torch.randn_like(latents))
         chosen = torch.randperm(batch.shape[2] * batch.shape[3])[:per_picture]
         rows = (
             F.unfold(seen.pop(), 3, padding=1)[:, :, chosen]
@@ -124,7 +126,7 @@ def fit_output(vae: AutoencoderKL, pictures: Sequence[Tensor], per_picture: int 
         normal += rows.T @ rows
         moment += rows.T @ batch.flatten(2)[:, :, chosen].transpose(1, 2).reshape(-1, 3).double().cpu()
     hook.remove()
-    ridge = 1e-6 * normal.diagonal().mean()
+    ridge = 1e-5 * normal.diagonal().mean()  # keeps weights below 3: larger ones fail in half precision
     solution = torch.linalg.solve(normal + ridge * torch.eye(inputs + 1), moment).to(conv.weight)
     conv.weight.copy_(solution[:inputs].T.view_as(conv.weight))
     conv.bias.copy_(solution[inputs])
@@ -148,8 +150,8 @@ def whiten_latents(vae: AutoencoderKL, latents: Tensor) -> None:
 
     latents: those of some pictures [n, c, h, w]. Without this, red, green and blue vary together, noise of
     equal size hides colour long before brightness, and samples come out speckled. The change goes into the
-    two 1x1 convolutions next to the latents: ``scaling_factor`` stays 1, and decoding an encoded
-    picture gives what it gave before. The posterior's variance, which training leaves alone, becomes negligible.
+    two 1x1 convolutions next to the latents: ``scaling_factor`` stays 1, and decoding an encoded picture
+    gives what it gave before. The posterior's variance, which training leaves alone, becomes negligible.
     """
     quant, post = vae.quant_conv, vae.post_quant_conv
     z = latents.transpose(0, 1).flatten(1).double()
