@@ -53,7 +53,7 @@ class Trajectory:
 
 
 #: Called after each step with (steps done, steps in all, states): progress bars, previews, checkpoints.
-OnStep = Callable[[int, int, Tensor], None]
+OnStep = Callable[[int, int, Tensor], object]
 
 
 @dataclass(frozen=True)

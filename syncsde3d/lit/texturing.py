@@ -123,7 +123,8 @@ class MeshTexturing(L.LightningModule):
             saturate=self.settings.saturate,
             sync_end=self.settings.sync_end,
         )
-        self.model_name, self.controlnet, self.dtype_name = model, controlnet, dtype
+        self.model_name, self.controlnet = model, controlnet
+        self.dtype_name: Literal["float32", "float16", "bfloat16"] = dtype
         self.texture_size, self.refine = texture_size, refine
         self.max_batch, self.low_memory = max_batch, low_memory
         self.rasterizer = get_rasterizer(rasterizer)

@@ -22,19 +22,26 @@ if TYPE_CHECKING:
 class ViewOperator(Protocol):
     """A linear map from all views to all views, such as :class:`syncsde3d.mesh.view_matrix.ViewMatrix`."""
 
-    precision: Tensor
-    mask: Tensor
+    @property
+    def precision(self) -> Float[Tensor, "n h w"]:
+        """How far each pixel's reference is to be trusted, in [0, 1]."""
+        ...
 
-    def needs(self, i: int) -> tuple[int, ...]:
-        """Views that contribute to view ``i``."""
+    @property
+    def mask(self) -> Bool[Tensor, "n h w"]:
+        """Where a pixel has a reference."""
+        ...
+
+    def needs(self, view: int) -> tuple[int, ...]:
+        """The views that contribute to one view."""
         ...
 
     def apply(self, values: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """All views at once."""
         ...
 
-    def apply_to_view(self, i: int, values: Mapping[int, Tensor]) -> Float[Tensor, "c h w"]:
-        """View ``i`` from the views it needs."""
+    def apply_to_view(self, view: int, values: Mapping[int, Tensor]) -> Float[Tensor, "c h w"]:
+        """One view from the views it needs."""
         ...
 
 
