@@ -32,7 +32,7 @@ def quads(*corners: list[list[float]]) -> Mesh:
     """Separate rectangles, each given by four corners, side by side in texture space with gaps between."""
     vertices = torch.tensor(corners).reshape(-1, 3)
     first = 4 * torch.arange(len(corners)).unsqueeze(1)
-    faces = torch.cat((first + torch.tensor([0, 1, 2]), first + torch.tensor([0, 2, 3])))
+    faces = (first.unsqueeze(2) + torch.tensor([[0, 1, 2], [0, 2, 3]])).reshape(-1, 3)
     box = torch.tensor([[0.1, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.9]])
     shift = torch.stack((torch.arange(len(corners)), torch.zeros(len(corners))), 1).unsqueeze(1)
     uvs = ((box + shift) / torch.tensor([len(corners), 1.0])).reshape(-1, 2)
@@ -50,7 +50,7 @@ def photograph(mesh: Mesh, cameras: Cameras, size: int, colour, supersample: int
     """Views [n, 3, h, w] of a mesh whose colour at every surface point is known, on magenta."""
     fine = (size * supersample, size * supersample)
     fragments = get_rasterizer().rasterize(mesh.vertices, mesh.faces, cameras, fine)
-    pictures = colour(fragments.interpolate(mesh.vertices[mesh.faces]))
+    pictures = colour(fragments.interpolate(mesh.vertices[mesh.faces])).clone()
     pictures[~fragments.mask] = torch.tensor(MAGENTA)
     return torch.nn.functional.avg_pool2d(pictures.movedim(-1, 1), supersample)
 

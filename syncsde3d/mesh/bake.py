@@ -21,7 +21,7 @@ from .fill import extend_islands, fill_surface, near_a, pad_islands
 from .rasterize import Rasterizer
 from .shade import bilinear_taps
 from .types import Fragments, Mesh
-from .visibility import SurfacePoints, Visibility, depth_bias, project, surface_points
+from .visibility import MIN_COSINE, SurfacePoints, Visibility, depth_bias, project, surface_points
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -60,7 +60,7 @@ def bake(
 ) -> BakedTexture:
     """The texture that the views show.
 
-    images: one view per camera. cosine_power: views are blended by cos^power of the viewing angle.
+    images: one view per camera, any range. cosine_power: views are blended by cos^power of the viewing angle.
     edge_erosion_px: pixels this close to a silhouette (in image pixels) count less, those on it least.
     visibility: depth buffers to reuse. Raises ValueError when no view sees any of the mesh.
     """
@@ -68,7 +68,7 @@ def bake(
         raise ValueError(f"mesh '{mesh.name}': has no texture coordinates; unwrap it first")
     if images.ndim != 4 or len(images) != len(cameras):
         raise ValueError(f"images: expected [{len(cameras)}, c, h, w], one per camera, got {[*images.shape]}")
-    cameras = cameras.to(mesh.vertices.device)
+    cameras, images = cameras.to(mesh.vertices.device), images.to(mesh.vertices)
     size = (images.shape[2], images.shape[3])
     visibility = visibility or Visibility.of(mesh, cameras, rasterizer)
     texels = rasterizer.rasterize_uv(mesh.uvs, mesh.uv_faces, (texture_size, texture_size))
@@ -77,35 +77,44 @@ def bake(
         raise ValueError(f"texture_size: {texture_size} leaves no texel on the charts of mesh '{mesh.name}'")
     texels = extend_islands(texels, mesh.uvs[mesh.uv_faces])
     points = surface_points(mesh, texels)
+    colours, trust = torch.zeros(len(points), images.shape[1]).to(images), torch.zeros(len(points)).to(images)
     exact = torch.float32 if images.device.type == "mps" else torch.float64
-    total = torch.zeros(len(points), images.shape[1], dtype=exact, device=images.device)
-    weights = torch.zeros(len(points), dtype=exact, device=images.device)
-    trusted = torch.zeros(len(points), device=images.device)
+    total, weights = colours.to(exact), trust.to(exact)
     for view in range(len(cameras)):
         fragments = rasterizer.rasterize(mesh.vertices, mesh.faces, cameras[view : view + 1], size)
-        trust = edge_trust(fragments, cameras, edge_erosion_px)
         cosine = visibility.cosine(points, view)
         seen = (cosine > 0).nonzero().squeeze(1)
-        colour, sure = _gather(points[seen], cosine[seen], cameras, view, images[view], fragments, trust)
+        clean = edge_trust(fragments, cameras, edge_erosion_px)
+        colour, sure = _gather(points[seen], cosine[seen], cameras, view, images[view], fragments, clean)
         weight = (cosine[seen] ** cosine_power * sure).to(exact)
-        weights[seen] += weight
         total[seen] += colour.to(exact) * weight.unsqueeze(1)
-        trusted[seen] = torch.maximum(trusted[seen], sure)
-    seen = weights > 0
-    if not seen.any():
+        weights[seen] += weight
+        trust[seen] = torch.maximum(trust[seen], sure)
+    if not weights.any():
         raise ValueError(f"mesh '{mesh.name}': no texel is seen by any of the {len(cameras)} cameras")
-    colours = (total / weights.clamp(min=1e-30).unsqueeze(1)).to(images.dtype)
-    good = seen & (trusted >= TRUSTED)
-    good = good if good.any() else seen
-    reach = (
-        5 * edge_erosion_px * 2 * math.tan(cameras.fov / 2) / images.shape[2]
-    )  # grazing pixels, world units
-    painted = seen & ~near_a(good, seen & ~good, points.position, reach)
-    colours = fill_surface(colours, painted, good, points.position)
-    extended = texels.mask[0]
-    coverage = extended.clone()
-    coverage[extended] = painted
-    return BakedTexture(pad_islands(colours, extended), coverage & islands, islands)
+    colours = (total / weights.clamp(min=1e-30).unsqueeze(1)).to(images)
+    grazing_pixel = 2 * math.tan(cameras.fov / 2) / size[0] / MIN_COSINE  # at depth 1, world units
+    painted, sources = _reliable(weights > 0, trust, points.position, edge_erosion_px * grazing_pixel)
+    colours = fill_surface(colours, painted, sources, points.position)
+    region = texels.mask[0]
+    coverage = region.clone()
+    coverage[region] = painted
+    return BakedTexture(pad_islands(colours, region), coverage & islands, islands)
+
+
+def _reliable(
+    seen: Bool[Tensor, "p"], trust: Float[Tensor, "p"], position: Float[Tensor, "p 3"], reach: float
+) -> tuple[Bool[Tensor, "p"], Bool[Tensor, "p"]]:
+    """The seen points that keep their colour, and those that may lend it to others.
+
+    A point shown only by pixels on silhouettes is better painted from trusted neighbours within ``reach``; on
+    parts too thin to have any, it keeps what it has, but lends it to none.
+    """
+    good = seen & (trust >= TRUSTED)
+    if not good.any():
+        return seen, seen
+    doubtful = seen & ~good
+    return seen & ~near_a(good, doubtful, position, reach), good
 
 
 def edge_trust(

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from mesh_shapes import photograph, solid, torus
 
+from syncsde3d.mesh.bake import bake
 from syncsde3d.mesh.cameras import orbit
 from syncsde3d.mesh.rasterize import get_rasterizer
+from syncsde3d.mesh.visibility import Visibility
 
 INSTALLED = importlib.util.find_spec("pytorch3d") is not None
 needs_pytorch3d = pytest.mark.skipif(not INSTALLED, reason="PyTorch3D is not installed")
@@ -70,3 +73,19 @@ def test_faces_behind_the_camera_and_empty_meshes():
     )
     nothing = get_rasterizer("pytorch3d").rasterize(vertices, faces[:1], camera, (16, 16))
     assert not nothing.mask.any()
+
+
+@needs_pytorch3d
+def test_same_texture():
+    mesh, cameras = torus(24, 12), orbit([(20.0, 10.0), (200.0, -35.0), (90.0, 60.0)])
+    views = photograph(mesh, cameras, 96, solid)
+    textures = []
+    for name in ("torch", "pytorch3d"):
+        rasterizer = get_rasterizer(name)
+        visibility = Visibility.of(mesh, cameras, rasterizer, (192, 192))
+        textures.append(bake(mesh, cameras, views, rasterizer, 128, visibility=visibility))
+    assert torch.equal(textures[0].islands, textures[1].islands)
+    assert (textures[0].coverage != textures[1].coverage).float().mean() < 1e-3
+    same = textures[0].coverage & textures[1].coverage
+    difference = (textures[0].texture - textures[1].texture).abs().amax(0)
+    assert (difference[same] > 1e-3).float().mean() < 1e-3
