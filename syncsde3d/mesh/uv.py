@@ -29,13 +29,14 @@ GUTTER = 8  # texels between islands, where so much can be had
 MAX_OVERLAP = 0.01  # of the covered texels
 MIN_COVERAGE = 0.1  # of the texture
 MAX_COLLAPSED = 0.02  # of the surface, with less than 1 % of the mean number of texels per area
+MAX_STRETCH = 8.0  # times the usual; beyond, a face of xatlas' layout is torn
 PACKING_SECONDS = 60.0
 MAX_XATLAS_FACES = 400_000  # beyond, xatlas takes hours
 
 Layout = tuple["ndarray", "ndarray"]  # texture coordinates [t, 2], indices [f, 3]
 
 
-def ensure_uvs(mesh: Mesh, texture_size: int = 1024, time_limit: float = 120.0) -> Mesh:
+def ensure_uvs(mesh: Mesh, texture_size: int = 1024, time_limit: float = 60.0) -> Mesh:
     """The mesh with texture coordinates in [0, 1] that give every face a place of its own.
 
     Usable coordinates of the file are kept. Others are replaced by xatlas' in a process of its own; if it
@@ -154,24 +155,28 @@ def unwrap(
     vertices: Float[ndarray, "v 3"], faces: Int[ndarray, "f 3"], texture_size: int, time_limit: float
 ) -> tuple[Layout, str]:
     """A new layout, and how it was made, in words."""
+    corners = vertices[faces].astype(np.float64)
     inputs = {"vertices": vertices.astype(np.float32), "faces": faces.astype(np.uint32)}
     if len(faces) > MAX_XATLAS_FACES:
         why = f"xatlas would take too long for {len(faces):,} faces"
     elif time_limit == 0:
         why = "xatlas was not wanted"
     else:
-        layout, why = _xatlas(inputs, texture_size, GUTTER, time_limit)
+        layout, why = _xatlas(inputs, corners, texture_size, GUTTER, time_limit)
         if layout is not None:
             return layout, "with xatlas"
     uvs, uv_faces, gap = box_charts.box_unwrap(vertices, faces, texture_size, GUTTER)
-    inputs = {"uvs": uvs.astype(np.float32), "faces": uv_faces.astype(np.uint32)}
-    layout = (
-        _xatlas(inputs, texture_size, int(gap), min(time_limit, PACKING_SECONDS))[0] if time_limit else None
-    )
+    layout = None
+    if time_limit:
+        inputs = {"uvs": uvs.astype(np.float32), "faces": uv_faces.astype(np.uint32)}
+        seconds = min(time_limit, PACKING_SECONDS)
+        layout, _ = _xatlas(inputs, corners, texture_size, int(gap), seconds)
     return layout or (uvs, uv_faces), f"along the axes ({why})"
 
 
-def _xatlas(inputs: dict[str, ndarray], size: int, gutter: int, seconds: float) -> tuple[Layout | None, str]:
+def _xatlas(
+    inputs: dict[str, ndarray], corners: Float[ndarray, "f 3 3"], size: int, gutter: int, seconds: float
+) -> tuple[Layout | None, str]:
     """The layout that :mod:`~.xatlas_worker` makes in a child process, or None and what went wrong."""
     worker = Path(__file__).with_name("xatlas_worker.py").read_text("utf-8")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -199,8 +204,31 @@ def _xatlas(inputs: dict[str, ndarray], size: int, gutter: int, seconds: float) 
         if not target.exists():
             return None, "xatlas failed: it left no result"
         with np.load(target) as result:
-            layout = result["uvs"].astype(np.float64).clip(0, 1), result["faces"].astype(np.int64)
-    counts = np.bincount(uv_raster.covered_texels(layout[0][layout[1]], size)[0], minlength=size**2)
+            layout = result["uvs"].astype(np.float64), result["faces"].astype(np.int64)
+    return _checked(layout, corners, size)
+
+
+def _checked(layout: Layout, corners: Float[ndarray, "f 3 3"], size: int) -> tuple[Layout | None, str]:
+    """xatlas' layout with its strays drawn in, or None and what is wrong with it.
+
+    xatlas may leave corners of faces without area anywhere. Such a face shrinks to a corner that it shares
+    with a sound one.
+    """
+    uvs, faces = layout
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    longest = [np.linalg.norm(x - np.roll(x, 1, 1), axis=-1).max(1) for x in (uvs[faces], corners)]
+    stretch = longest[0] / np.maximum(longest[1], 1e-30)
+    outside = np.logical_or.reduce((uvs < -0.5 / size) | (uvs > 1 + 0.5 / size), axis=1)
+    usual = np.median(stretch[area >= np.median(area)])
+    stray = (stretch > MAX_STRETCH * usual) | np.logical_or.reduce(outside[faces], axis=1)
+    if area[stray].sum() > 1e-3 * area.sum():
+        return None, f"xatlas tore {int(stray.sum())} faces"
+    sound = np.zeros(len(uvs), bool)
+    sound[faces[~stray]] = True
+    keep = np.take_along_axis(faces, sound[faces].argmax(1)[:, None], 1)
+    faces = np.where(stray[:, None], keep, faces)
+    uvs = uvs.clip(0, 1)
+    counts = np.bincount(uv_raster.covered_texels(uvs[faces], size)[0], minlength=size**2)
     if (counts > 1).sum() > MAX_OVERLAP * (counts > 0).sum():
         return None, "xatlas' charts overlap"
-    return layout, ""
+    return (uvs, faces), ""

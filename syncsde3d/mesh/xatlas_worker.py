@@ -14,6 +14,7 @@ import numpy as np
 import xatlas
 
 ROUNDS = 8
+UNIT = 1024.0  # xatlas takes areas below 1e-7 for none, so it is given a mesh of this radius
 
 
 def unwrap(vertices, faces, size, gutter):
@@ -23,7 +24,7 @@ def unwrap(vertices, faces, size, gutter):
     less than 2 texels. Returns texture coordinates [t, 2] and indices [f, 3].
     """
     atlas = xatlas.Atlas()
-    atlas.add_mesh(vertices, faces)
+    atlas.add_mesh(vertices * np.float32(UNIT), faces)
     pack = xatlas.PackOptions()
     pack.resolution, pack.padding = size, (gutter + 1) // 2
     atlas.generate(xatlas.ChartOptions(), pack)
@@ -41,8 +42,8 @@ def repack(uvs, index, size, pack):
     xatlas only aims at a resolution, so this searches for the scale: the side of the atlas grows about
     linearly with it, with some noise.
     """
-    charts = uvs.astype(np.float32)
-    scale = size / float(np.ptp(charts, axis=0).max())
+    charts = (uvs * (UNIT / np.ptp(uvs, axis=0).max())).astype(np.float32)
+    scale = size / UNIT
     tried, results = [], []
     for _ in range(ROUNDS):
         pack.texels_per_unit = scale

@@ -288,9 +288,13 @@ def test_gltf_skin_poses_the_mesh_instead_of_its_node(tmp_path):
         {"translation": [0.0, 10.0, 0.0]},
     ]
     gltf.tree["scenes"] = [{"nodes": [0, 1, 2]}]
+    gltf.tree["animations"] = [{"channels": [], "samplers": []}]
     source = read_gltf(gltf.save(tmp_path / "a.glb"))
     assert np.allclose(source.vertices, [[0, 0, 1], [1, 10, 3], [0, 6, 2]])
-    assert any("rest pose" in note for note in source.notes)
+    assert sorted(note.split(",")[0] for note in source.notes) == [
+        "took the rigged mesh in its rest pose",
+        "took the scene at rest",
+    ]
 
 
 def broken(change) -> bytes:
@@ -327,7 +331,7 @@ def test_gltf_errors(tmp_path, change, message):
 
 
 def test_gltf_instances_beyond_any_memory_are_refused_at_once(tmp_path):
-    start = time.perf_counter()
+    start = time.process_time()
     (tmp_path / "a.glb").write_bytes(broken(lambda t: t.update(nodes=[{"mesh": 0}] * 10**6)))
     with pytest.raises(MeshError, match="1,000,000 nodes, at most 100,000"):
         read_gltf(tmp_path / "a.glb")
@@ -337,7 +341,7 @@ def test_gltf_instances_beyond_any_memory_are_refused_at_once(tmp_path):
     gltf.tree["scenes"] = [{"nodes": list(range(5000))}]
     with pytest.raises(MeshError, match="25,600,000 faces, at most 10,000,000"):
         read_gltf(gltf.save(tmp_path / "a.glb"))
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 15
 
 
 def test_references_stay_inside_the_folder(tmp_path):

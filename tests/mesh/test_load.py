@@ -155,10 +155,10 @@ def test_missing_file_and_folder(tmp_path):
 def test_promised_counts_are_not_believed(tmp_path, count, order):
     (tmp_path / "bomb.ply").write_bytes(PLY.format(order, count, 3).encode() + b"\0" * 60)
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(MeshError):
         load_mesh(tmp_path / "bomb.ply")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
 

@@ -189,6 +189,8 @@ class _Scene:
     uv_count: int = 0
 
     def read(self) -> Source:
+        if self.file.tree.get("animations"):
+            self.notes["took the scene at rest, as exports carry no animation"] = None
         order = list(self._walk())
         uses = Counter(node["mesh"] for node in map(self._node, order) if "mesh" in node)
         check_face_count(sum(self._promised_faces(mesh) * count for mesh, count in uses.items()))
@@ -304,7 +306,7 @@ class _Scene:
 
     def _skin(self, node: dict[str, Any], attributes: dict[str, Any], at: int) -> Float[ndarray, "v 4 4"]:
         """Each vertex' matrix in the skeleton's rest pose, which replaces the node's own."""
-        self.notes["took the rigged mesh in its rest pose; exports carry no skeleton"] = None
+        self.notes["took the rigged mesh in its rest pose, as exports carry no skeleton"] = None
         skin = self.file.item("skins", node["skin"])
         if any(joint not in self.position for joint in skin["joints"]) or "JOINTS_0" not in attributes:
             return self.world[at][None]
