@@ -5,10 +5,15 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from diffusers import StableDiffusionControlNetPipeline
+from PIL import Image
 from transformers import CLIPTokenizer
 
 from syncsde3d.models.embedded import embedded_folder, unknown_words, warn_unknown_words, word_tokenizer
+from syncsde3d.models.judge import Judge
 from syncsde3d.synthetic.captions import vocabulary
 
 
@@ -47,3 +52,31 @@ def test_missing_or_misnamed_models_are_explained(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("syncsde3d.models.embedded.files", lambda _: tmp_path)
     with pytest.raises(FileNotFoundError, match="no weights at .*latent; reinstall"):
         embedded_folder("latent")
+
+
+def test_shipped_files_are_small() -> None:
+    files = [f for f in embedded_folder("latent").parent.rglob("*") if f.is_file()]
+    assert max(f.stat().st_size for f in files) <= 15e6
+    assert sum(f.stat().st_size for f in files) <= 60e6
+
+
+def test_shipped_latent_model_is_a_stock_pipeline() -> None:
+    pipe = StableDiffusionControlNetPipeline.from_pretrained(embedded_folder("latent"))
+    pipe.set_progress_bar_config(disable=True)
+    depth = Image.new("RGB", (128, 128))
+    depth.paste((200, 200, 200), (32, 32, 96, 96))
+    images = pipe("a photo of a red cube", image=depth, num_inference_steps=2, output_type="np").images  # pyright: ignore
+    assert images.shape == (1, 128, 128, 3)
+    assert np.isfinite(images).all()
+    assert images.std() > 0.01
+
+
+def test_shipped_judge_tells_red_from_blue() -> None:
+    judge = Judge.from_pretrained(embedded_folder("judge")).float().eval()  # pyright: ignore
+    p = torch.linspace(-1, 1, 64)
+    disc = ((p[:, None] ** 2 + p**2) < 0.5).float()
+    for colour, rgb in (("red", (0.8, 0.1, 0.1)), ("blue", (0.1, 0.2, 0.8))):
+        picture = torch.stack([disc * (2 * c - 1) + (1 - disc) * 0.8 for c in rgb])
+        with torch.no_grad():
+            choice = judge(picture[None], ("red", "blue")).argmax().item()
+        assert ("red", "blue")[choice] == colour
