@@ -1,5 +1,9 @@
 """The synthetic pictures as a Lightning data module."""
 
+# diffusers' classes give their parts no precise types.
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportCallIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,9 @@
 """Trains the small autoencoder of the latent model."""
 
+# diffusers' classes give their parts no precise types.
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportCallIssue=false, reportOperatorIssue=false
+
 from __future__ import annotations
 
 import copy
