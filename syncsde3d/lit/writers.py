@@ -117,7 +117,7 @@ class TexturedMeshWriter(ResultWriter):
         texture = to_uint8(result.texture * 2 - 1)
         write_glb(folder / "textured.glb", result.mesh, texture)
         write_obj(folder, result.mesh, texture)
-        cameras = turntable(self.turntable_frames)
+        cameras = turntable(self.turntable_frames, distance=2.3)
         size = (self.turntable_size, self.turntable_size)
         frames = [
             to_uint8(render_textured(result.mesh, result.texture, cameras[i : i + 1], size)[0] * 2 - 1)
