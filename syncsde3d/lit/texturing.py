@@ -67,8 +67,8 @@ class MeshTexturing(L.LightningModule):
     :class:`~syncsde3d.TexturedMeshWriter`. Nothing is trained.
 
     Args:
-        model: "closed-form" (exact Gaussians, no weights), "embedded" (the package's own small model, once
-            trained), or a Stable Diffusion 1.x/2.x hub id or local diffusers folder.
+        model: "closed-form" (exact Gaussians, no weights), "embedded" (the package's own small diffusion
+            model), or a Stable Diffusion 1.x/2.x hub id or local diffusers folder.
         controlnet: hub id or folder of the depth ControlNet; None takes the model folder's own, or the one
             that fits Stable Diffusion 1.5.
         preset: settings to start from, see :data:`syncsde3d.lit.presets.PRESETS`; None fits the model.
