@@ -38,7 +38,7 @@ def fill_surface(
     if bool(painted.all()):
         return colours
     known, unknown = sources.cpu().numpy(), ~painted.cpu().numpy()
-    where, values = position.double().cpu().numpy(), colours.double().cpu().numpy()
+    where, values = position.cpu().double().numpy(), colours.cpu().double().numpy()
     cell = _cells(where[unknown])
     coarse = _means(where[unknown], cell)
     lent = _cells(where[known])
@@ -52,7 +52,7 @@ def near_a(
     good: Bool[Tensor, "p"], asked: Bool[Tensor, "p"], position: Float[Tensor, "p 3"], reach: float
 ) -> Bool[Tensor, "p"]:
     """Of the points ``asked``, those with a good one within ``reach`` [p]."""
-    where = position.double().cpu().numpy()
+    where = position.cpu().double().numpy()
     tree = _tree(where[good.cpu().numpy()])
     distance, _ = tree.query(where[asked.cpu().numpy()], distance_upper_bound=reach)
     near = torch.zeros_like(asked)

@@ -99,13 +99,18 @@ def depth_images(fragments: Fragments) -> Float[Tensor, "n 3 h w"]:
 def normal_images(mesh: Mesh, cameras: Cameras, fragments: Fragments) -> Float[Tensor, "n 3 h w"]:
     """Normals in camera space as (n + 1) / 2: red to the right, green up, blue towards the viewer.
 
-    Background looks at the viewer, (0.5, 0.5, 1).
+    A face seen from behind shows its back's normal. Background looks at the viewer, (0.5, 0.5, 1).
     """
-    normals = fragments.interpolate(corner_normals(mesh))
-    rotation = cameras.to(normals.device).world_to_view[:, None, :3, :3]
-    seen = torch.nn.functional.normalize(torch.einsum("nxij,nhwj->nhwi", rotation, normals), dim=-1)
+    cameras = cameras.to(mesh.vertices.device)
+    flat = mesh.face_normals().unsqueeze(1).expand(-1, 3, -1)
+    attributes = torch.cat((mesh.vertices[mesh.faces], corner_normals(mesh), flat), dim=-1)
+    position, smooth, flat = fragments.interpolate(attributes).split(3, dim=-1)
+    towards = cameras.positions[:, None, None] - position
+    facing = torch.where((towards * flat).sum(-1, keepdim=True) < 0, -1.0, 1.0)
+    seen = torch.einsum("nij,nhwj->nhwi", cameras.world_to_view[:, :3, :3], smooth * facing)
     ahead = seen.new_tensor([0.0, 0.0, 1.0])
-    return (0.5 + 0.5 * torch.where(fragments.mask.unsqueeze(-1), seen, ahead)).movedim(-1, 1)
+    seen = torch.where(fragments.mask.unsqueeze(-1), torch.nn.functional.normalize(seen, dim=-1), ahead)
+    return (0.5 + 0.5 * seen).movedim(-1, 1)
 
 
 def corner_normals(mesh: Mesh) -> Float[Tensor, "f 3 3"]:

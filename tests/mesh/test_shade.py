@@ -109,6 +109,13 @@ def test_normal_images_of_a_ball_are_its_directions_in_camera_space():
     assert above_centre > 0.6
 
 
+def test_the_back_of_a_sheet_shows_a_normal_that_faces_the_viewer():
+    plate = quads([[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, 0.5, 0.0]])
+    rig = orbit([(0.0, 0.0), (180.0, 0.0)])
+    fragments = RASTERIZER.rasterize(plate.vertices, plate.faces, rig, (16, 16))
+    assert (normal_images(plate, rig, fragments)[:, 2] > 0.99).all()
+
+
 def test_creases_stay_sharp():
     box = trimesh.creation.box()
     mesh = Mesh(torch.tensor(np.array(box.vertices)).float(), torch.tensor(np.array(box.faces)).long())

@@ -150,14 +150,17 @@ def _spans(x: list[Tensor], y: list[Tensor], q: list[Tensor], row: Tensor, width
 def _expand(counts: Int[Tensor, "k"], chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Repeat item i ``counts[i]`` times: yields (item, running number within the item), a chunk at a time."""
     ends = counts.cumsum(0)
+    remaining = int(ends[-1]) if len(counts) else 0
     first, done = 0, 0
-    while first < len(counts):
-        last = max(first + 1, int(torch.searchsorted(ends, done + chunk, right=True)))
+    while remaining:
+        last = len(counts)
+        if remaining > chunk:
+            last = max(first + 1, int(torch.searchsorted(ends, done + chunk, right=True)))
         some, total = counts[first:last], int(ends[last - 1]) - done
         item = torch.repeat_interleave(some, output_size=total)
         start = ends[first:last] - some - done
         yield item + first, torch.arange(total, device=counts.device) - start.index_select(0, item)
-        first, done = last, done + total
+        first, done, remaining = last, done + total, remaining - total
 
 
 class Nearest:
