@@ -10,7 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
+from torch import Tensor
 from transformers import CLIPTokenizer, PreTrainedTokenizerBase
+
+from syncsde3d.models.latent_diffusion import LatentDiffusion
 
 EmbeddedName = Literal["latent", "pixel", "judge"]
 #: Tokens per prompt, with the start and end tokens.
@@ -42,15 +45,22 @@ def unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 
 def warn_unknown_words(prompt: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Warn when a prompt for an embedded model uses words that it was not trained on, or is cut off."""
+    """Warn when a prompt for an embedded model uses words that it was not trained on."""
     if unknown := unknown_words(prompt, tokenizer):
         warnings.warn(
             f"the embedded model does not know {', '.join(unknown)}: it was trained on a small vocabulary "
             "(objects, colours, materials and scenes; see its model card)",
             stacklevel=2,
         )
-    if len(tokenizer(prompt).input_ids) > tokenizer.model_max_length:
-        warnings.warn(f"prompt cut after {tokenizer.model_max_length - 2} words: {prompt!r}", stacklevel=2)
+
+
+class EmbeddedDiffusion(LatentDiffusion):
+    """The package's own latent model: it also says which words of a prompt it does not know."""
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
+        for prompt in prompts:
+            warn_unknown_words(prompt, self.tokenizer)
+        return super().encode_prompts(prompts)
 
 
 def word_tokenizer(words: Sequence[str], length: int = PROMPT_LENGTH) -> CLIPTokenizer:

@@ -64,14 +64,14 @@ def load_texture_model(
         from syncsde3d.models.closed_form_texture import ClosedFormTexture
 
         return ClosedFormTexture()
-    from syncsde3d.models.embedded import embedded_folder
+    from syncsde3d.models.embedded import EmbeddedDiffusion, embedded_folder
     from syncsde3d.models.latent_diffusion import LatentDiffusion
     from syncsde3d.models.stable_diffusion import DEPTH_CONTROLNET
 
-    folder = str(embedded_folder("latent")) if model == "embedded" else model
-    loaded = LatentDiffusion.from_pretrained(
-        folder, controlnet, dtype, device, low_memory, low_memory, max_batch
-    )
+    embedded = model == "embedded"
+    folder = str(embedded_folder("latent")) if embedded else model
+    kind = EmbeddedDiffusion if embedded else LatentDiffusion
+    loaded = kind.from_pretrained(folder, controlnet, dtype, device, low_memory, low_memory, max_batch)
     if loaded.controlnet is None:
         raise ValueError(
             f"controlnet: '{model}' has none of its own, and texturing needs one for depth; pass a hub id "
