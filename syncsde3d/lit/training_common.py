@@ -56,9 +56,7 @@ class AveragedTraining(L.LightningModule):
     @torch.no_grad()
     def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
         decay = min(self.decay, (1 + self.global_step) / (10 + self.global_step))
-        pairs = zip(self.average.parameters(), self.net.parameters(), strict=True)
-        for mean, value in pairs:
-            mean.lerp_(value, 1 - decay)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.net.parameters()), 1 - decay)
         for mean, value in zip(self.average.buffers(), self.net.buffers(), strict=True):
             mean.copy_(value)
 

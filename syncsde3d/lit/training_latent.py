@@ -174,6 +174,7 @@ class LatentTraining(AveragedTraining):
             net = small_latent_net(widths, text_width, len(self.tokenizer))
         self.take(net.to(memory_format=torch.channels_last))  # pyright: ignore
         self.vae = AutoencoderKL.from_pretrained(vae).float().requires_grad_(False).eval()
+        self.vae.to(memory_format=torch.channels_last)  # pyright: ignore
         self.scheduler = training_scheduler()
         self.register_buffer("weight", velocity_weight(self.scheduler.alphas_cumprod), persistent=False)
 
@@ -184,8 +185,9 @@ class LatentTraining(AveragedTraining):
 
     def loss(self, net: nn.Module, batch: dict, t: Tensor, noise: Tensor, use_depth: Tensor) -> Tensor:
         """Weighted velocity error per picture [b] at timesteps ``t`` [b]."""
-        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-            latents = self.vae.encode(to_unit(batch["image"])).latent_dist.mode().float()
+        image = to_unit(batch["image"]).contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):  # 3 % off, three times as fast
+            latents = self.vae.encode(image).latent_dist.mode().float()
         noisy = self.scheduler.add_noise(latents, noise, t)  # pyright: ignore
         target = self.scheduler.get_velocity(latents, noise, t)  # pyright: ignore
         rows = use_depth.nonzero().squeeze(1)
