@@ -10,6 +10,9 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from syncsde3d.models.embedded import PROMPT_LENGTH
 
 
 class AveragedTraining(L.LightningModule):
@@ -88,3 +91,32 @@ def save_grid(images: Tensor, path: Path, columns: int = 8) -> None:
     grid = padded.view(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((grid * 255).round().byte().numpy()).save(path)
+
+
+def small_text_encoder(width: int, vocab_size: int, length: int = PROMPT_LENGTH) -> CLIPTextModel:
+    """An untrained CLIP text encoder of one layer, for prompts of ``length`` tokens.
+
+    vocab_size: of a :func:`syncsde3d.models.embedded.word_tokenizer`, whose last two tokens start and end.
+    """
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocab_size,
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=1,
+            num_attention_heads=4,
+            max_position_embeddings=length,
+            projection_dim=width,
+            bos_token_id=vocab_size - 2,
+            eos_token_id=vocab_size - 1,
+            pad_token_id=vocab_size - 1,
+        )
+    )
+
+
+def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
+    """Weight of the squared velocity error: min(snr + 1, 5) / (snr + 1), that is min(1, 5 (1 - alpha)).
+
+    It stays 1 where overall colour is decided; the usual min-SNR weight is 0 at a zero signal-to-noise ratio.
+    """
+    return (5 * (1 - alphas_cumprod)).clamp(max=1.0)

@@ -20,11 +20,11 @@ from diffusers import (
 )
 from PIL import Image
 from torch import Tensor, nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
-from syncsde3d.lit.training_common import AveragedTraining, save_grid
+from syncsde3d.lit.training_common import AveragedTraining, save_grid, small_text_encoder, velocity_weight
 from syncsde3d.lit.training_data import to_unit
-from syncsde3d.models.embedded import PROMPT_LENGTH, word_tokenizer
+from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
 
 
@@ -99,19 +99,7 @@ def small_latent_net(
     controlnet = ControlNetModel(conditioning_embedding_out_channels=(8, 16, 32), **common)
     shared = {k: v for k, v in unet.state_dict().items() if k in controlnet.state_dict()}
     controlnet.load_state_dict(shared, strict=False)
-    text = CLIPTextConfig(
-        vocab_size=vocab_size,
-        hidden_size=text_width,
-        intermediate_size=4 * text_width,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        max_position_embeddings=PROMPT_LENGTH,
-        projection_dim=text_width,
-        bos_token_id=vocab_size - 2,
-        eos_token_id=vocab_size - 1,
-        pad_token_id=vocab_size - 1,
-    )
-    return LatentNet(unet, controlnet, CLIPTextModel(text))
+    return LatentNet(unet, controlnet, small_text_encoder(text_width, vocab_size))
 
 
 def training_scheduler() -> DDIMScheduler:
@@ -126,14 +114,6 @@ def training_scheduler() -> DDIMScheduler:
         clip_sample=False,
         set_alpha_to_one=True,
     )
-
-
-def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
-    """Weight of the squared velocity error: min(snr + 1, 5) / (snr + 1), that is min(1, 5 (1 - alpha)).
-
-    It stays 1 where overall colour is decided; the usual min-SNR weight is 0 at a zero signal-to-noise ratio.
-    """
-    return (5 * (1 - alphas_cumprod)).clamp(max=1.0)
 
 
 class LatentTraining(AveragedTraining):
@@ -186,7 +166,10 @@ class LatentTraining(AveragedTraining):
     def loss(self, net: nn.Module, batch: dict, t: Tensor, noise: Tensor, use_depth: Tensor) -> Tensor:
         """Weighted velocity error per picture [b] at timesteps ``t`` [b]."""
         image = to_unit(batch["image"]).contiguous(memory_format=torch.channels_last)
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):  # 3 % off, three times as fast
+        with (
+            torch.no_grad(),
+            torch.autocast(self.device.type, torch.bfloat16),
+        ):  # 3 % off, 3x as fast
             latents = self.vae.encode(image).latent_dist.mode().float()
         noisy = self.scheduler.add_noise(latents, noise, t)  # pyright: ignore
         target = self.scheduler.get_velocity(latents, noise, t)  # pyright: ignore

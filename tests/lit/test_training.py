@@ -9,12 +9,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from diffusers import StableDiffusionControlNetPipeline
+from diffusers import IFPipeline, StableDiffusionControlNetPipeline
 from PIL import Image
 
-from syncsde3d.lit.training import Export, JudgeTraining, LatentTraining, SyntheticDataModule, VAETraining
+from syncsde3d.lit.training import (
+    Export,
+    JudgeTraining,
+    LatentTraining,
+    PixelTraining,
+    SyntheticDataModule,
+    VAETraining,
+)
+from syncsde3d.lit.training_common import velocity_weight
 from syncsde3d.lit.training_judge import QUESTIONS, answers
-from syncsde3d.lit.training_latent import training_scheduler, velocity_weight
+from syncsde3d.lit.training_latent import training_scheduler
+from syncsde3d.lit.training_pixel import TOKENS
 from syncsde3d.lit.training_vae import fit_output, small_vae, whiten_latents
 from syncsde3d.models.judge import Judge
 from syncsde3d.synthetic import buffers as view_buffers
@@ -161,3 +170,22 @@ def test_judge_trains_and_loads(data: SyntheticDataModule, tmp_path: Path) -> No
         expected = module.average(x, ("red", "blue", "a green boot"))
     assert logits.shape == (4, 3)
     torch.testing.assert_close(logits, expected, atol=0.2, rtol=0.02)
+
+
+def test_the_pixel_model_trains_and_loads_as_a_stock_pipeline(tmp_path, data):
+    folder = fit(PixelTraining(widths=(16, 32), text_width=32, sampled=2), data, tmp_path)
+    pipeline = IFPipeline.from_pretrained(folder, safety_checker=None, watermarker=None)
+    pipeline.set_progress_bar_config(disable=True)
+    again = pipeline(
+        ["a red ball", "a forest"],
+        num_inference_steps=3,
+        generator=torch.Generator().manual_seed(0),
+        output_type="pt",
+        clean_caption=False,
+    ).images
+    assert again.shape == (2, 3, 64, 64)
+    assert again.isfinite().all()
+    assert again.std() > 0.01
+    noisy, tokens = torch.randn(2, 3, 64, 64), torch.zeros(2, TOKENS, dtype=torch.long)
+    extra = pipeline.unet(noisy, 500, pipeline.text_encoder(tokens)[0]).sample[:, 3:]
+    assert extra.abs().max() == 0  # the variance channels that IF expects carry nothing
