@@ -92,9 +92,8 @@ def posed(figure: Capsules, pose: Pose) -> tuple[Float[Tensor, "*t n 3"], Float[
     """Starts and ends of all capsules in a pose, metres."""
     joints, turned = frames(pose)
     joints, turned = joints[..., figure.joints, :], turned[..., figure.joints, :, :]
-    ends = (joints + (turned @ ends[..., None])[..., 0] for ends in (figure.starts, figure.ends))
-    start, end = ends
-    return start, end
+    starts, ends = (joints + (turned @ at[..., None])[..., 0] for at in (figure.starts, figure.ends))
+    return starts, ends
 
 
 def frames(
@@ -112,16 +111,9 @@ def _rods() -> list[tuple[str, str, _Point, _Point, tuple[float, float]]]:
     """(part, joint it moves with, start, end, radii) of every capsule, for a generic adult."""
     rows: list[tuple[str, str, _Point, _Point, tuple[float, float]]] = [
         ("trunk", "pelvis", ("left_hip", (-0.02, 0.03, 0)), ("right_hip", (0.02, 0.03, 0)), (0.092, 0.092)),
-        ("trunk", "pelvis", ("pelvis", (0, 0, 0)), ("spine1", (0, 0, 0)), (0.11, 0.104)),
-        ("trunk", "spine1", ("spine1", (0, 0, 0)), ("spine2", (0, 0, 0)), (0.104, 0.11)),
-        ("trunk", "spine2", ("spine2", (0, 0, 0)), ("spine3", (0, 0, 0)), (0.11, 0.114)),
-        (
-            "trunk",
-            "spine3",
-            ("left_collar", (0.0, -0.06, 0.01)),
-            ("right_collar", (0.0, -0.06, 0.01)),
-            (0.108, 0.108),
-        ),
+        ("trunk", "pelvis", ("pelvis", (0, 0, 0)), ("spine1", (0, 0, 0)), (0.108, 0.1)),
+        ("trunk", "spine1", ("spine1", (0, 0, 0)), ("spine2", (0, 0, 0)), (0.1, 0.107)),
+        ("trunk", "spine2", ("spine2", (0, 0, 0)), ("spine3", (0, 0, 0)), (0.107, 0.112)),
         ("trunk", "neck", ("neck", (0, -0.03, 0)), ("head", (0, 0, -0.015)), (0.058, 0.052)),
         ("head", "head", ("head", (0, 0.035, 0.012)), ("head", (0, 0.085, -0.005)), (0.074, 0.092)),
     ]
@@ -133,7 +125,14 @@ def _rods() -> list[tuple[str, str, _Point, _Point, tuple[float, float]]]:
         )
         at = (0.0, 0.0, 0.0)
         rows += [
-            ("trunk", collar, (collar, (0, 0.0, 0)), (shoulder, (-0.015 * x, 0, 0)), (0.07, 0.062)),
+            (
+                "trunk",
+                "spine3",
+                ("spine3", (0.035 * x, -0.03, 0)),
+                (collar, (0.012 * x, -0.06, 0)),
+                (0.092, 0.088),
+            ),
+            ("trunk", collar, (collar, (0, 0.0, 0)), (shoulder, (-0.03 * x, 0, 0)), (0.07, 0.05)),
             (arm, shoulder, (shoulder, at), (elbow, at), (0.056, 0.043)),
             (arm, elbow, (elbow, at), (wrist, at), (0.043, 0.032)),
             (arm, wrist, (wrist, (0.03 * x, 0, 0)), (wrist, (0.13 * x, -0.005, 0.0)), (0.036, 0.028)),
