@@ -6,8 +6,7 @@ States, latents and images outside are float32; the networks run in their own ty
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +14,10 @@ import torch
 from torch import Tensor
 
 from syncsde3d.core.protocols import Prediction, Step
+from syncsde3d.models.autoencoder import decode_latents, encode_images, latent_factor
+from syncsde3d.models.schedulers import trained_prediction
 from syncsde3d.models.stable_diffusion import DEPTH_CONTROLNET, check_controlnet, check_unet, load_parts
+from syncsde3d.models.text import Prompt, check_prompts, embed, tokenize
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -63,10 +65,10 @@ class LatentDiffusion:
         self.scheduler = scheduler
         self.max_batch = max_batch
         self.revisions: Mapping[str, str | None] = revisions or {}
-        self.prediction: Prediction = _prediction(scheduler)
+        self.prediction: Prediction = trained_prediction(scheduler)
         self.channels: int = config["in_channels"]
         self.size: int = config["sample_size"] or 64
-        self.factor = 2 ** (len(vae_config["block_out_channels"]) - 1)
+        self.factor = latent_factor(vae)
 
     @classmethod
     def from_pretrained(
@@ -78,17 +80,19 @@ class LatentDiffusion:
         vae_slicing: bool = False,
         vae_tiling: bool = False,
         max_batch: int | None = None,
+        text_only: bool = False,
     ) -> LatentDiffusion:
         """A model from disk or from the Hub. Weights are read from safetensors only.
 
         model: a local folder in diffusers' layout, or a Hub id, with ``@revision`` if wanted.
         controlnet: likewise; None takes the model folder's own ``controlnet/``, if it has one.
         vae_slicing, vae_tiling: decode one image, or one tile, at a time, which saves memory.
+        text_only: without any ControlNet, for tasks that have no picture to follow.
 
         Raises:
             ValueError: not found, gated, damaged, or of another family; one line.
         """
-        parts = load_parts(model, controlnet, dtype, torch.device(device))
+        parts = load_parts(model, controlnet, dtype, torch.device(device), text_only)
         parts["vae"].use_slicing, parts["vae"].use_tiling = vae_slicing, vae_tiling
         return cls(**parts, max_batch=max_batch)
 
@@ -101,16 +105,7 @@ class LatentDiffusion:
     def encode_prompts(self, prompts: Sequence[str]) -> Float[Tensor, "n tokens width"]:
         """The text encoder's last hidden states. What does not fit is cut off, and a warning names it."""
         length = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
-        whole = self.tokenizer(list(prompts), verbose=False).input_ids
-        for prompt, ids in zip(prompts, whole, strict=True):
-            if len(ids) > length:
-                lost = self.tokenizer.decode(ids[length - 1 : -1]).strip()
-                warnings.warn(
-                    f"prompt '{prompt[:40]}...' is cut at {length} tokens, lost: '{lost}'", stacklevel=2
-                )
-        tokens = self.tokenizer(
-            list(prompts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        ).to(self.device)
+        tokens = tokenize(self.tokenizer, prompts, length).to(self.device)
         masked = getattr(self.text_encoder.config, "use_attention_mask", False)
         return self.text_encoder(tokens.input_ids, attention_mask=tokens.attention_mask if masked else None)[
             0
@@ -118,14 +113,14 @@ class LatentDiffusion:
 
     def condition(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
         negative_prompts: Sequence[str] | None = None,
         control_images: Float[Tensor, "n 3 H W"] | None = None,
         guidance_scale: float = 7.5,
         control_scale: tuple[float, float] = (1.0, 1.0),
         control_end: float = 0.99,
     ) -> ConditionedLatentDiffusion:
-        """The denoiser of n patches, each with its prompt, negative prompt (default "") and control picture.
+        """The denoiser of n patches, each with prompt (or blend of two), negative prompt (default "") and control picture.
 
         control_images: in [0, 1], ``factor`` times the latents' size. control_scale: the ControlNet's weight
         at the first step and at the end of the run, linear between. control_end: the ControlNet rests in
@@ -134,19 +129,11 @@ class LatentDiffusion:
         Raises:
             ValueError: lists of different lengths, no prompts, or pictures without a ControlNet.
         """
-        negatives = [""] * len(prompts) if negative_prompts is None else list(negative_prompts)
-        if not prompts:
-            raise ValueError("prompts: expected at least one, got none")
-        if len(negatives) != len(prompts):
-            raise ValueError(
-                f"negative_prompts: expected one per prompt, got {len(negatives)} for {len(prompts)}"
-            )
+        negatives = check_prompts(prompts, negative_prompts)
         control = None
         if control_images is not None:
             control = self._control(control_images, len(prompts))
-        rows = [*prompts, *negatives]
-        unique = list(dict.fromkeys(rows))
-        text = self.encode_prompts(unique)[[unique.index(row) for row in rows]].unflatten(0, (2, -1))
+        text = embed([*prompts, *negatives], self.encode_prompts).unflatten(0, (2, -1))
         return ConditionedLatentDiffusion(
             self, self.prediction, guidance_scale, text, control, control_scale, control_end
         )
@@ -161,30 +148,15 @@ class LatentDiffusion:
             raise ValueError(f"control_images: expected [{count}, 3, H, W], got {tuple(images.shape)}")
         return images.to(self.device, self.controlnet.dtype)
 
-    @torch.no_grad()
     def encode(
         self, images: Float[Tensor, "n 3 H W"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "n c h w"]:
         """Images in [-1, 1] to latents: the posterior's mean, or a sample of it drawn with ``generator``."""
-        from diffusers.utils.torch_utils import randn_tensor
+        return encode_images(self.vae, images, self.max_batch, generator)
 
-        config = self.vae.config
-        posteriors = [self.vae.encode(part).latent_dist for part in self._chunks(images)]
-        latents = torch.cat([posterior.mean for posterior in posteriors]).float()
-        if generator is not None:
-            spread = torch.cat([posterior.std for posterior in posteriors]).float()
-            latents = latents + spread * randn_tensor(latents.shape, generator, latents.device)
-        return (latents - (config.shift_factor or 0.0)) * config.scaling_factor
-
-    @torch.no_grad()
     def decode(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 H W"]:
-        """Latents to images, about [-1, 1]; not clipped."""
-        config = self.vae.config
-        raw = latents / config.scaling_factor + (config.shift_factor or 0.0)
-        return torch.cat([self.vae.decode(part).sample.float() for part in self._chunks(raw)])
-
-    def _chunks(self, images: Tensor) -> Iterable[Tensor]:
-        return images.to(self.vae.device, self.vae.dtype).split(self.max_batch or max(len(images), 1))
+        """Latents to images, about [-1, 1], not clipped; a wide canvas in one piece, without seams."""
+        return decode_latents(self.vae, latents, self.max_batch)
 
 
 @dataclass(frozen=True)
@@ -237,13 +209,3 @@ class ConditionedLatentDiffusion:
             x, t, text, controlnet_cond=self.control[patch], conditioning_scale=weight, return_dict=False
         )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-
-
-def _prediction(scheduler: Any) -> Prediction:
-    """What the network was trained to predict, as the scheduler's configuration says."""
-    if "FlowMatch" in type(scheduler).__name__:
-        return "flow_prediction"
-    kind = scheduler.config.get("prediction_type", "epsilon")
-    if kind not in ("epsilon", "sample", "v_prediction", "flow_prediction"):
-        raise ValueError(f"scheduler: its prediction_type '{kind}' is unknown")
-    return kind

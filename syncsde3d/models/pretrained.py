@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def find_model(name: str, files: Sequence[str], option: str = "model", instead: 
         snapshot = path.resolve()
         return Source(name, path, snapshot.name if snapshot.parent.name == "snapshots" else None)
     repo, _, revision = name.partition("@")
-    unwanted = ["*.fp16.*", "*non_ema*"]
+    unwanted = ["*.fp16.*", "*.fp16-*", "*non_ema*"]
     where = f"no folder '{path.absolute()}', and on {huggingface_hub.constants.ENDPOINT}"
     try:
         found = huggingface_hub.snapshot_download(
@@ -81,10 +83,8 @@ def load_component(kind: Any, source: Source, subfolder: str, dtype: torch.dtype
     """
     folder = source.folder / subfolder
     name = f"model '{source.name}': {subfolder or 'weights'}"
-    plain = any(folder.glob("*.safetensors")) and not all(
-        ".fp16." in p.name for p in folder.glob("*.safetensors")
-    )
-    variant = "fp16" if not plain and any(folder.glob("*.fp16.safetensors")) else None
+    files = [path.name for path in folder.glob("*.safetensors")]
+    variant = "fp16" if files and all(".fp16" in name for name in files) else None
     try:
         network, info = kind.from_pretrained(
             folder,
@@ -101,6 +101,42 @@ def load_component(kind: Any, source: Source, subfolder: str, dtype: torch.dtype
     if missing := sorted(info["missing_keys"]):
         raise ValueError(f"{name} in '{folder}' lacks {len(missing)} of its weights, such as '{missing[0]}'")
     return network.eval().requires_grad_(False)
+
+
+def load_tokenizer(kind: Any, source: Source, subfolder: str) -> Any:
+    """A tokenizer of a model, of transformers' class ``kind``. ValueError if it cannot be read."""
+    try:
+        return kind.from_pretrained(source.folder / subfolder, local_files_only=True)
+    except Exception as error:
+        raise ValueError(f"model '{source.name}': {subfolder} cannot be read: {_brief(error)}") from error
+
+
+def load_scheduler(source: Source, subfolder: str = "scheduler") -> Any:
+    """A model's scheduler, of the class that its configuration names."""
+    import diffusers
+
+    config = source.config(subfolder, "scheduler_config.json")
+    kind = getattr(diffusers, str(config.get("_class_name")), None)
+    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+        raise ValueError(f"model '{source.name}': '{config.get('_class_name')}' is no scheduler of diffusers")
+    return cast(Any, kind).from_config(config)
+
+
+def check_parts(source: Source, parts: Sequence[str], family: str) -> None:
+    """Refuse, by ValueError, a folder that lacks a part of its family, before its gigabytes are read."""
+    for part in parts:
+        if not source.has(part):
+            raise ValueError(
+                f"model: '{source.name}' has no '{part}' in '{source.folder}'; expected diffusers' layout of "
+                f"{family}"
+            )
+
+
+def to_dtype(name: str) -> torch.dtype:
+    """torch's type by name. ValueError for another than float32, float16, bfloat16."""
+    if name not in _DTYPES:
+        raise ValueError(f"dtype: expected one of {', '.join(_DTYPES)}, got '{name}'")
+    return _DTYPES[name]
 
 
 def _brief(error: BaseException) -> str:

