@@ -15,7 +15,7 @@ from transformers import CLIPTokenizer, PreTrainedTokenizerBase
 
 from syncsde3d.models.latent_diffusion import LatentDiffusion
 
-EmbeddedName = Literal["latent", "pixel", "judge"]
+EmbeddedName = Literal["latent", "pixel", "judge", "motion", "motion-judge"]
 #: Tokens per prompt, with the start and end tokens.
 PROMPT_LENGTH = 24
 
@@ -24,16 +24,18 @@ def embedded_folder(name: EmbeddedName) -> Path:
     """Folder of an embedded model, as ``from_pretrained`` takes it.
 
     latent: text and depth to 128 px pictures (a StableDiffusionControlNetPipeline folder). pixel: text to
-    64 px pictures. judge: scores pictures against words. Raises ValueError for another name and
-    FileNotFoundError when this installation lacks the weights.
+    64 px pictures. judge: scores pictures against words. motion: text to motion. motion-judge: scores motions
+    against words. Raises ValueError for another name and FileNotFoundError when this installation lacks the
+    weights.
     """
     if name not in get_args(EmbeddedName):
         raise ValueError(f"name: expected one of {', '.join(get_args(EmbeddedName))}, got {name!r}")
-    folder = Path(str(files("syncsde3d.models") / "weights" / name))
-    if not (folder / ("model_index.json" if name != "judge" else "config.json")).is_file():
+    own = name.replace("-", "_")
+    folder = Path(str(files("syncsde3d.models") / "weights" / own))
+    if not (folder / ("model_index.json" if name in ("latent", "pixel") else "config.json")).is_file():
         raise FileNotFoundError(
             f"embedded model {name!r}: no weights at {folder}; reinstall the package, train them with "
-            f"'syncsde3d fit --config configs/train/{name}.yaml', or pass a model folder or hub id instead"
+            f"'syncsde3d fit --config configs/train/{own}.yaml', or pass a model folder or hub id instead"
         )
     return folder
 
