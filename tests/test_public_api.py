@@ -12,9 +12,9 @@ import pytest
 
 import syncsde3d
 
-MODULES = {"MeshTexturing"}
-DATA = {"MeshDataModule"}
-WRITERS = {"TexturedMeshWriter"}
+MODULES = {"LongMotion", "MeshTexturing"}
+DATA = {"MeshDataModule", "MotionScriptDataModule"}
+WRITERS = {"MotionWriter", "TexturedMeshWriter"}
 
 
 def test_the_documented_names_are_public():

@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from syncsde3d.lit.cli_motion import add_motion
+
 _DATA = Path(__file__).parents[2] / "data"
 DEMO_PROMPT = "a green marble handbag"
 
@@ -63,13 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     texture.add_argument(
         "--refine", action="store_true", default=None, help="sharpen the texture by optimisation"
     )
-    _shared(texture)
+    _image_model(texture)
     texture.set_defaults(run=_texture)
 
     demo = commands.add_parser("demo", help="texture a bundled mesh, with nothing to download")
     demo.add_argument("--out", default="renders/demo")
-    _shared(demo)
+    _image_model(demo)
     demo.set_defaults(run=_demo)
+
+    add_motion(commands, _shared)
 
     info = commands.add_parser("info", help="versions, devices, rasterizers and models found")
     info.set_defaults(run=_info)
@@ -79,21 +83,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _shared(parser: argparse.ArgumentParser) -> None:
+def _shared(parser: argparse.ArgumentParser, model: str) -> None:
     """Options that every generating command has; those left out keep the module's own defaults."""
-    parser.add_argument("--model", help="'closed-form' (default), 'embedded', a hub id or a local folder")
-    parser.add_argument("--controlnet", help="hub id or folder of the depth ControlNet")
-    parser.add_argument("--preset", choices=("default", "paper"), help="settings to start from")
+    parser.add_argument("--model", help=model)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="sampling steps")
     parser.add_argument("--scheduler", help="ddim, ddpm, dpm++, unipc, euler, lcm or flow-euler")
     parser.add_argument("--inv-lambda", type=float, help="strength of the synchronisation, 1/lambda")
     parser.add_argument("--strategy", help="syncsde, consensus, synctweedies, ..., independent")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), help="the network's precision")
-    parser.add_argument("--max-batch", type=int, help="most views in one network call; lower it for memory")
-    parser.add_argument("--low-memory", action="store_true", default=None, help="decode in tiles")
+    parser.add_argument("--max-batch", type=int, help="most rows in one network call; lower it for memory")
     parser.add_argument("--devices", default="auto", help="number of devices, or 'auto'")
     parser.add_argument("--overwrite", action="store_true", help="redo items that are already finished")
+
+
+def _image_model(parser: argparse.ArgumentParser) -> None:
+    """Options of commands that draw pictures with a depth-conditioned model."""
+    _shared(parser, "'closed-form' (default), 'embedded', a hub id or a local folder")
+    parser.add_argument("--controlnet", help="hub id or folder of the depth ControlNet")
+    parser.add_argument("--preset", choices=("default", "paper"), help="settings to start from")
+    parser.add_argument("--low-memory", action="store_true", default=None, help="decode in tiles")
 
 
 _MODULE_OPTIONS = (
