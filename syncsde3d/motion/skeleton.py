@@ -239,6 +239,8 @@ def _steadied(
     right: Float[Tensor, "t n"], weight: Float[Tensor, " t"], steady: float
 ) -> Float[Tensor, "t n"]:
     """The values x that minimise ``sum weight x^2 - 2 right x + steady (x - x before)^2``."""
+    if len(weight) == 1:
+        return right / (weight[:, None] + 1e-9)
     neighbours = torch.full_like(weight, 2.0 * steady)
     neighbours[0] -= steady
     neighbours[-1] -= steady

@@ -153,6 +153,14 @@ def test_nothing_flips_while_a_straight_arm_circles():
     assert (s.forward_kinematics(pose) - joints).norm(dim=-1).max() < 1e-9
 
 
+def test_one_frame_and_joints_in_one_place_give_rotations():
+    joints = s.forward_kinematics(posed({"left_knee": about("X", 70.0)}))
+    pose = s.inverse_kinematics(joints)
+    assert (s.forward_kinematics(pose) - joints).norm(dim=-1).max() < 1e-9
+    rotations = s.inverse_kinematics(torch.zeros(3, 22, 3)).rotations
+    torch.testing.assert_close(rotations @ rotations.mT, torch.eye(3).expand(3, 22, 3, 3))
+
+
 def test_wrong_shapes_are_told():
     with pytest.raises(ValueError, match=r"joints has shape \[4, 24, 3\]"):
         s.inverse_kinematics(torch.zeros(4, 24, 3))
