@@ -85,7 +85,7 @@ def surface(
     counts = ((high - low) / cell).ceil().long() + 1
     axes = [low[i] + cell * torch.arange(int(counts[i]), dtype=low.dtype) for i in range(3)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-    values = torch.cat([distance(layer.reshape(-1, 3)) for layer in points]).view(points.shape[:3])
+    values = _sampled(distance, points, cell)
     cells = [int(count) - 1 for count in counts]
     total, crossings = torch.zeros(*cells, 3, dtype=low.dtype), torch.zeros(cells, dtype=low.dtype)
     edges = []
@@ -106,6 +106,20 @@ def surface(
     number = torch.full(cells, -1).masked_scatter(used, torch.arange(int(used.sum())))
     faces = [_quads(number, *edges[axis], axis) for axis in range(3)]
     return total[used] / crossings[used][:, None], torch.cat(faces)
+
+
+def _sampled(
+    distance: Callable[[Tensor], Tensor], points: Float[Tensor, "x y z 3"], cell: float, stride: int = 4
+) -> Float[Tensor, "x y z"]:
+    """The distances of a grid's points: exact near the surface, elsewhere those of every fourth point."""
+    coarse = points[::stride, ::stride, ::stride]
+    values = distance(coarse.reshape(-1, 3)).view(coarse.shape[:3])
+    for axis in range(3):
+        nearest = (torch.arange(points.shape[axis]) + stride // 2) // stride
+        values = values.index_select(axis, nearest.clamp(max=values.shape[axis] - 1))
+    near = values.abs() < 1.75 * stride * cell  # farther than any point is from its sample
+    values[near] = distance(points[near])
+    return values
 
 
 def gradient(
@@ -141,9 +155,11 @@ def _distances(
     """From each point to each capsule, negative inside."""
     along = ends - starts
     square = along.square().sum(-1).clamp(min=1e-12)
-    share = ((points @ along.T - (starts * along).sum(-1)) / square).clamp(0, 1)
-    apart = points[:, None] - starts - share[..., None] * along
-    return apart.norm(dim=-1) - radii[:, 0] - share * (radii[:, 1] - radii[:, 0])
+    onto = points @ along.T - (starts * along).sum(-1)
+    share = (onto / square).clamp(0, 1)
+    from_start = points.square().sum(-1, keepdim=True) - 2 * points @ starts.T + starts.square().sum(-1)
+    apart = (from_start + share * (share * square - 2 * onto)).clamp(min=0).sqrt()
+    return apart - radii[:, 0] - share * (radii[:, 1] - radii[:, 0])
 
 
 def _weights(
