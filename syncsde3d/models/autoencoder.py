@@ -1,7 +1,4 @@
-"""Images to latents and back through diffusers' AutoencoderKL, for canvases of any size.
-
-Latents are ``scaling_factor * (z - shift_factor)`` of what the autoencoder encodes, float32 outside.
-"""
+"""Images to latents and back through diffusers' AutoencoderKL, for canvases of any size."""
 
 from __future__ import annotations
 
@@ -14,9 +11,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-#: The largest canvas decoded in one piece, in units of the autoencoder's own picture area. A wide image of
-#: 13 windows is 4 of them. Beyond that diffusers decodes overlapping tiles and blends them.
-WHOLE_AREAS = 8
+#: The largest canvas decoded in one piece, in pixels: 13 windows of 1024, about 13 GB in float32. Beyond that
+#: diffusers decodes overlapping tiles and blends them.
+WHOLE_PIXELS = 2**22
 
 
 def latent_factor(vae: Any) -> int:
@@ -24,42 +21,46 @@ def latent_factor(vae: Any) -> int:
     return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
-@torch.no_grad()
-def encode_images(
-    vae: Any,
-    images: Float[Tensor, "n 3 H W"],
-    max_batch: int | None = None,
-    generator: torch.Generator | None = None,
-) -> Float[Tensor, "n c h w"]:
-    """Images in [-1, 1] to latents: the posterior's mean, or a sample of it drawn with ``generator``."""
-    from diffusers.utils.torch_utils import randn_tensor
+class LatentImages:
+    """The half of a latent model that is its autoencoder.
 
-    config = vae.config
-    posteriors = [vae.encode(part).latent_dist for part in _chunks(vae, images, max_batch)]
-    latents = torch.cat([posterior.mean for posterior in posteriors]).float()
-    if generator is not None:
-        spread = torch.cat([posterior.std for posterior in posteriors]).float()
-        latents = latents + spread * randn_tensor(latents.shape, generator, latents.device)
-    return (latents - (config.shift_factor or 0.0)) * config.scaling_factor
-
-
-@torch.no_grad()
-def decode_latents(
-    vae: Any, latents: Float[Tensor, "n c h w"], max_batch: int | None = None
-) -> Float[Tensor, "n 3 H W"]:
-    """Latents to images, about [-1, 1]; not clipped.
-
-    A canvas wider than the model's own pictures is decoded in one piece, so that no window's border shows;
-    in blended tiles if it is larger than :data:`WHOLE_AREAS`, or if ``vae.use_tiling`` says so.
+    vae: diffusers' AutoencoderKL. max_batch: most images in one call of it; None takes all. Latents are
+    ``scaling_factor * (z - shift_factor)`` of what it encodes, float32 outside.
     """
-    config, tiling = vae.config, vae.use_tiling
-    raw = latents / config.scaling_factor + (config.shift_factor or 0.0)
-    vae.use_tiling = tiling or raw[0, 0].numel() > WHOLE_AREAS * vae.tile_latent_min_size**2
-    try:
-        return torch.cat([vae.decode(part).sample.float() for part in _chunks(vae, raw, max_batch)])
-    finally:
-        vae.use_tiling = tiling
 
+    vae: Any
+    max_batch: int | None
 
-def _chunks(vae: Any, images: Tensor, max_batch: int | None) -> Iterable[Tensor]:
-    return images.to(vae.device, vae.dtype).split(max_batch or max(len(images), 1))
+    @torch.no_grad()
+    def encode(
+        self, images: Float[Tensor, "n 3 H W"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "n c h w"]:
+        """Images in [-1, 1] to latents: the posterior's mean, or a sample of it drawn with ``generator``."""
+        from diffusers.utils.torch_utils import randn_tensor
+
+        config = self.vae.config
+        posteriors = [self.vae.encode(part).latent_dist for part in self._chunks(images)]
+        latents = torch.cat([posterior.mean for posterior in posteriors]).float()
+        if generator is not None:
+            spread = torch.cat([posterior.std for posterior in posteriors]).float()
+            latents = latents + spread * randn_tensor(latents.shape, generator, latents.device)
+        return (latents - (config.shift_factor or 0.0)) * config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 H W"]:
+        """Latents to images, about [-1, 1]; not clipped.
+
+        A canvas wider than the model's own pictures is decoded in one piece, so that no window's border
+        shows; in blended tiles if it is larger than :data:`WHOLE_PIXELS`, or if ``vae.use_tiling`` says so.
+        """
+        config, tiling = self.vae.config, self.vae.use_tiling
+        raw = latents / config.scaling_factor + (config.shift_factor or 0.0)
+        large = raw[0, 0].numel() * latent_factor(self.vae) ** 2 > WHOLE_PIXELS
+        self.vae.use_tiling = tiling or large
+        try:
+            return torch.cat([self.vae.decode(part).sample.float() for part in self._chunks(raw)])
+        finally:
+            self.vae.use_tiling = tiling
+
+    def _chunks(self, images: Tensor) -> Iterable[Tensor]:
+        return images.to(self.vae.device, self.vae.dtype).split(self.max_batch or max(len(images), 1))

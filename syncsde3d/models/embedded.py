@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from torch import Tensor
 from transformers import CLIPTokenizer, PreTrainedTokenizerBase
 
+from syncsde3d.models.deepfloyd import PixelDiffusion
 from syncsde3d.models.latent_diffusion import LatentDiffusion
 
 EmbeddedName = Literal["latent", "pixel", "judge", "motion", "motion-judge"]
@@ -62,6 +63,15 @@ class EmbeddedDiffusion(LatentDiffusion):
     def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
         for prompt in prompts:
             warn_unknown_words(prompt, self.tokenizer)
+        return super().encode_prompts(prompts)
+
+
+class EmbeddedPixels(PixelDiffusion):
+    """The package's own pixel model: it also says which words of a prompt it does not know."""
+
+    def encode_prompts(self, prompts: Sequence[str]) -> Tensor:
+        for prompt in prompts:
+            warn_unknown_words(prompt, self.text.tokenizer)
         return super().encode_prompts(prompts)
 
 

@@ -1,7 +1,6 @@
 """Stable Diffusion 1.x and 2.x, with a depth ControlNet if there is one, as denoisers of latents.
 
-States, latents and images outside are float32; the networks run in their own type. Latents are
-``scaling_factor * (z - shift_factor)`` of what the autoencoder encodes.
+States, latents and images outside are float32; the networks run in their own type.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ import torch
 from torch import Tensor
 
 from syncsde3d.core.protocols import Prediction, Step
-from syncsde3d.models.autoencoder import decode_latents, encode_images, latent_factor
+from syncsde3d.models.autoencoder import LatentImages, latent_factor
 from syncsde3d.models.schedulers import trained_prediction
 from syncsde3d.models.stable_diffusion import DEPTH_CONTROLNET, check_controlnet, check_unet, load_parts
-from syncsde3d.models.text import Prompt, check_prompts, embed, tokenize
+from syncsde3d.models.text import Prompt, check_prompts, mix, texts, tokenize
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 
-class LatentDiffusion:
+class LatentDiffusion(LatentImages):
     """A latent diffusion model; :meth:`condition` makes a denoiser of it.
 
     guided: it has an unconditional branch. control: the picture its ControlNet wants. channels, size: of its
@@ -68,7 +67,7 @@ class LatentDiffusion:
         self.prediction: Prediction = trained_prediction(scheduler)
         self.channels: int = config["in_channels"]
         self.size: int = config["sample_size"] or 64
-        self.factor = latent_factor(vae)
+        self.factor = latent_factor(self.vae)
 
     @classmethod
     def from_pretrained(
@@ -120,7 +119,7 @@ class LatentDiffusion:
         control_scale: tuple[float, float] = (1.0, 1.0),
         control_end: float = 0.99,
     ) -> ConditionedLatentDiffusion:
-        """The denoiser of n patches, each with prompt (or blend of two), negative prompt (default "") and control picture.
+        """The denoiser of n patches, each with prompt (or blend), negative prompt (default "") and picture.
 
         control_images: in [0, 1], ``factor`` times the latents' size. control_scale: the ControlNet's weight
         at the first step and at the end of the run, linear between. control_end: the ControlNet rests in
@@ -133,7 +132,8 @@ class LatentDiffusion:
         control = None
         if control_images is not None:
             control = self._control(control_images, len(prompts))
-        text = embed([*prompts, *negatives], self.encode_prompts).unflatten(0, (2, -1))
+        rows = [*prompts, *negatives]
+        text = mix(rows, self.encode_prompts(texts(rows))).unflatten(0, (2, -1))
         return ConditionedLatentDiffusion(
             self, self.prediction, guidance_scale, text, control, control_scale, control_end
         )
@@ -147,16 +147,6 @@ class LatentDiffusion:
         if images.ndim != 4 or images.shape[:2] != (count, 3):
             raise ValueError(f"control_images: expected [{count}, 3, H, W], got {tuple(images.shape)}")
         return images.to(self.device, self.controlnet.dtype)
-
-    def encode(
-        self, images: Float[Tensor, "n 3 H W"], generator: torch.Generator | None = None
-    ) -> Float[Tensor, "n c h w"]:
-        """Images in [-1, 1] to latents: the posterior's mean, or a sample of it drawn with ``generator``."""
-        return encode_images(self.vae, images, self.max_batch, generator)
-
-    def decode(self, latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 H W"]:
-        """Latents to images, about [-1, 1], not clipped; a wide canvas in one piece, without seams."""
-        return decode_latents(self.vae, latents, self.max_batch)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,21 +52,17 @@ def texts(prompts: Sequence[Prompt]) -> list[str]:
     return list(dict.fromkeys(text for part in parts for text in part))
 
 
-def embed(prompts: Sequence[Prompt], encode: Callable[[list[str]], Tensor]) -> Tensor:
-    """Embeddings of all prompts [n, ...]; ``encode`` is called once, with each text once."""
-    unique = texts(prompts)
-    encoded = dict(zip(unique, encode(unique), strict=True))
-    rows = [
-        encoded[p] if isinstance(p, str) else torch.lerp(encoded[p.first], encoded[p.second], p.weight)
-        for p in prompts
-    ]
+def mix(prompts: Sequence[Prompt], encoded: Tensor) -> Tensor:
+    """Embeddings of all prompts [n, ...] from those of their :func:`texts` [k, ...]."""
+    of = dict(zip(texts(prompts), encoded, strict=True))
+    rows = [of[p] if isinstance(p, str) else torch.lerp(of[p.first], of[p.second], p.weight) for p in prompts]
     return torch.stack(rows)
 
 
-def tokenize(tokenizer: Any, prompts: Sequence[str], length: int) -> Any:
+def tokenize(tokenizer: Any, prompts: Sequence[str], length: int, warn: bool = True) -> Any:
     """The prompts as tokens [n, length]; what does not fit is cut off, and a warning names it."""
     for prompt, ids in zip(prompts, tokenizer(list(prompts), verbose=False).input_ids, strict=True):
-        if len(ids) > length:
+        if warn and len(ids) > length:
             lost = tokenizer.decode(ids[length - 1 : -1]).strip()
             warnings.warn(
                 f"prompt '{prompt[:40]}...' is cut at {length} tokens, lost: '{lost}'", stacklevel=3
