@@ -53,7 +53,7 @@ class JudgeTraining(AveragedTraining):
     def __init__(
         self,
         start: str | None = None,
-        width: int = 24,
+        width: int = 20,
         lr: float = 2e-3,
         warmup: int = 50,
         decay: float = 0.99,
@@ -61,7 +61,8 @@ class JudgeTraining(AveragedTraining):
     ) -> None:
         super().__init__(lr, warmup, decay, minutes)
         self.save_hyperparameters()
-        self.take(Judge.from_pretrained(start).float() if start else Judge(vocabulary(), width))
+        judge = Judge.from_pretrained(start).float() if start else Judge(vocabulary(), width)
+        self.take(judge.to(memory_format=torch.channels_last))  # pyright: ignore
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         images = F.interpolate(to_unit(batch["image"]), (self.net.size,) * 2, mode="bilinear", antialias=True)

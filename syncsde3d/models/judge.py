@@ -33,13 +33,16 @@ class _Residual(nn.Module):
 class Judge(ModelMixin, ConfigMixin):
     """Image encoder (a residual convolutional net) and text encoder (a bag of word vectors) into one space.
 
+    Pictures are summed up by the mean and the largest value of the features of every level: materials are
+    statistics of small patterns, objects of large ones.
+
     vocabulary: the words it knows. width: channels of the first level. embed: of the common space.
     size: pixels squared that pictures are resized to.
     """
 
     @register_to_config
     def __init__(
-        self, vocabulary: Sequence[str] = (), width: int = 24, embed: int = 128, size: int = 64
+        self, vocabulary: Sequence[str] = (), width: int = 20, embed: int = 128, size: int = 128
     ) -> None:
         super().__init__()
         self.index = {word: i + 1 for i, word in enumerate(vocabulary)}
@@ -49,7 +52,7 @@ class Judge(ModelMixin, ConfigMixin):
         )
         self.levels = nn.Sequential(*(_Residual(width * 2**i, width * 2 ** (i + 1)) for i in range(3)))
         self.image_head = nn.Sequential(
-            nn.Linear(2 * 8 * width, 256), nn.ReLU(inplace=True), nn.Linear(256, embed)
+            nn.Linear(2 * (2 + 4 + 8) * width, 256), nn.ReLU(inplace=True), nn.Linear(256, embed)
         )
         self.words = nn.EmbeddingBag(len(self.index) + 1, embed, mode="sum", padding_idx=0)
         self.text_head = nn.Sequential(nn.Linear(embed, 256), nn.ReLU(inplace=True), nn.Linear(256, embed))
@@ -59,9 +62,11 @@ class Judge(ModelMixin, ConfigMixin):
         """Unit vectors for pictures in [-1, 1] of any size."""
         if images.shape[-1] != self.size or images.shape[-2] != self.size:
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
-        x = self.levels(self.stem(images))
-        pooled = torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
-        return F.normalize(self.image_head(pooled).float(), dim=-1)
+        x, pooled = self.stem(images), []
+        for level in self.levels:
+            x = level(x)
+            pooled += [x.mean((2, 3)), x.amax((2, 3))]
+        return F.normalize(self.image_head(torch.cat(pooled, 1)).float(), dim=-1)
 
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "k e"]:
         """Unit vectors for texts; words outside the vocabulary are ignored."""
