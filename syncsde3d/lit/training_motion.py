@@ -46,7 +46,7 @@ class MotionTraining(AveragedTraining):
         heads: int = 4,
         text_width: int = 128,
         drop: float = 0.1,
-        lr: float = 8e-4,
+        lr: float = 6e-4,
         warmup: int = 200,
         decay: float = 0.998,
         minutes: float | None = None,

@@ -109,7 +109,8 @@ class MotionBatches(IterableDataset):
     """Endless batches of crops: features [b, t, 263] (zeros after a row's frames [b]), captions, actions.
 
     Actions are drawn by the square root of their seconds (at most ``cap``), clips of an action by their
-    length. All rows of a batch are cropped to one length, drawn from ``frames``, where they have as many.
+    length. All rows of a batch are cropped to one length, drawn from ``frames`` (short ones more often),
+    where they have as many.
     """
 
     def __init__(
@@ -131,7 +132,8 @@ class MotionBatches(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         rng = random.Random(str(self.seed))
         while True:
-            longest = rng.randint(*self.frames)
+            shortest, longest = self.frames
+            longest = round(rng.triangular(shortest, longest, (3 * shortest + longest) / 4))
             yield collate([self.draw(rng, longest) for _ in range(self.batch_size)], longest)
 
     def draw(self, rng: random.Random, longest: int) -> dict[str, Any]:
@@ -139,9 +141,8 @@ class MotionBatches(IterableDataset):
         group = rng.choices(list(self.actions.values()), self.weights)[0]
         clip = rng.choices(group, [clip.own for clip in group])[0]
         caption = reworded(rng.choice(self.captions[clip.action]), rng)
-        available = clip.own if rng.random() < 0.2 else len(clip.features)
-        length = min(longest, available)
-        last = available - length
+        length = min(longest, len(clip.features))
+        last = len(clip.features) - length
         if not clip.loops:
             last = min(last, clip.own // 3)
         start = rng.randint(0, last)
@@ -183,7 +184,7 @@ class MotionDataModule(L.LightningDataModule):
     def __init__(
         self,
         data: str = "../shared/data/motion",
-        batch_size: int = 24,
+        batch_size: int = 16,
         frames: tuple[int, int] = (40, 196),
         prolong: int = 160,
         validation: int = 48,
@@ -202,10 +203,10 @@ class MotionDataModule(L.LightningDataModule):
         train, held = (_with_mirrored(self.data, split) for split in ("train", "val"))
         self.captions = captions_of(json.loads(captions.read_text(encoding="utf-8")))
         self.mean, self.std = statistics([clip for _, clip in train])
-        for action, clip in train:
-            longer, loops = prolonged(clip, self.prolong, self.std)
-            self.train.append(Clip(action, longer, len(clip), loops))
-        self.held = [Clip(action, clip, len(clip)) for action, clip in held]
+        for clips, into in ((train, self.train), (held, self.held)):
+            for action, clip in clips:
+                longer, loops = prolonged(clip, self.prolong, self.std)
+                into.append(Clip(action, longer, len(clip), loops))
 
     def train_dataloader(self) -> DataLoader:
         rank = self.trainer.global_rank if self.trainer else 0

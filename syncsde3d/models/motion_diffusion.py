@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from transformers import AutoTokenizer, CLIPTextModelWithProjection, PreTrainedT
 from syncsde3d.core.protocols import Prediction, Step
 from syncsde3d.models.embedded import unknown_words
 from syncsde3d.models.motion_net import MotionNet
-from syncsde3d.models.pretrained import find_model, load_component
+from syncsde3d.models.pretrained import Source, find_model, load_component
+from syncsde3d.models.text import tokenize
 from syncsde3d.motion.features import FEATURES
 from syncsde3d.motion.mdm import MDM, load_mdm, load_statistics
 
@@ -95,27 +97,14 @@ class MotionDiffusion:
         network, settings = load_mdm(path)
         folder = path if path.is_dir() else path.parent
         statistics = load_statistics(folder, mean, std)
-        source = find_model(
-            text_encoder,
-            [
-                "config.json",
-                "*.safetensors",
-                "tokenizer*",
-                "vocab.json",
-                "merges.txt",
-                "special_tokens_map.json",
-            ],
-            option="text_encoder",
-            instead=[CLIP],
-        )
-        encoder = load_component(CLIPTextModelWithProjection, source, "", kind)
+        encoder, tokenizer, revision = _load_clip(text_encoder, kind)
         return cls(
             network.to(device, kind),
             *(value.to(device) for value in statistics),
             encoder.to(device),
-            load_tokenizer(source.folder, ""),
+            tokenizer,
             motion_scheduler(settings.diffusion_steps, settings.noise_schedule),
-            revisions={"motion": str(model), "text_encoder": source.revision},
+            revisions={str(model): None, text_encoder: revision},
         )
 
     @classmethod
@@ -155,29 +144,20 @@ class MotionDiffusion:
         tokens in the released code, is of no effect.
         """
         texts = [self._known(prompt) if self.known_only else prompt for prompt in prompts]
-        for text, ids in zip(texts, self.tokenizer(texts, verbose=False).input_ids, strict=True):
-            if len(ids) > self.prompt_length:
-                lost = self.tokenizer.decode(ids[self.prompt_length - 1 : -1]).strip()
-                warnings.warn(
-                    f"prompt '{text[:40]}...' is cut at {self.prompt_length} tokens, lost: '{lost}'",
-                    stacklevel=2,
-                )
-        tokens = self.tokenizer(
-            texts, padding=True, max_length=self.prompt_length, truncation=True, return_tensors="pt"
-        )
+        tokens = tokenize(self.tokenizer, texts, self.prompt_length)
         return self.text_encoder(tokens.input_ids.to(self.device)).text_embeds.float()
 
     def _known(self, prompt: str) -> str:
         """The prompt without the words that the embedded model was not trained on."""
-        words = prompt.lower().replace("-", " ").split()
-        unknown = unknown_words(" ".join(words), self.tokenizer)
+        unknown = unknown_words(prompt, self.tokenizer)
         if unknown:
             warnings.warn(
                 f"the embedded motion model does not know {', '.join(unknown)} in '{prompt}': it was trained "
                 "on a small vocabulary of everyday actions; see its model card",
                 stacklevel=3,
             )
-        return " ".join(word for word in words if word.strip(".,;:!?\"'") not in unknown)
+        words = re.findall(r"[\w']+|[,-]", prompt.lower())  # with the punctuation of the captions
+        return " ".join(word for word in words if word not in unknown)
 
     def condition(
         self, prompts: Sequence[str], lengths: Sequence[int], guidance_scale: float = 2.5
@@ -253,6 +233,30 @@ def motion_scheduler(steps: int, schedule: Literal["cosine", "linear"] = "cosine
         clip_sample=False,
         timestep_spacing="trailing",
     )
+
+
+def _load_clip(name: str, dtype: torch.dtype) -> tuple[Any, PreTrainedTokenizerBase, str | None]:
+    """CLIP's text encoder with its projection, its tokenizer and its revision.
+
+    OpenAI's own repository has no safetensors: then its plain tensors are read, which cannot run code.
+    """
+
+    def find(weights: str) -> Source:
+        return find_model(name, ["*.json", "merges.txt", weights], option="text_encoder", instead=[CLIP])
+
+    source = find("*.safetensors")
+    tokenizer = load_tokenizer(source.folder, "")
+    if any(source.folder.glob("*.safetensors")):
+        return load_component(CLIPTextModelWithProjection, source, "", dtype), tokenizer, source.revision
+    folder = find("pytorch_model.bin").folder
+    try:
+        encoder = CLIPTextModelWithProjection.from_pretrained(
+            folder, dtype=dtype, use_safetensors=False, weights_only=True, local_files_only=True
+        )
+    except Exception as error:  # the library raises a dozen kinds here, none documented
+        first = str(error).splitlines()[0]
+        raise ValueError(f"text_encoder: '{name}' cannot be read from '{folder}': {first}") from error
+    return encoder.eval().requires_grad_(False), tokenizer, source.revision
 
 
 def load_tokenizer(folder: str | Path, subfolder: str = "tokenizer") -> PreTrainedTokenizerBase:

@@ -167,12 +167,12 @@ def load_mdm(path: str | Path, features: int = 263) -> tuple[MDM, MDMSettings]:
         )
     text = state.get("embed_text.weight")
     with torch.device("meta"):
-        expected = {
-            name: tuple(v.shape) for name, v in _network(settings, features, text).state_dict().items()
-        }
+        network = _network(settings, features, text)
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     _check(file, settings, {name: tuple(v.shape) for name, v in state.items()}, expected)
-    network = _network(settings, features, text)
-    network.load_state_dict({name: value.float() for name, value in state.items()})
+    network.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
+    network.sequence_pos_encoder = _Positions(settings.latent_dim)
+    network.embed_timestep.sequence_pos_encoder = _Positions(settings.latent_dim)
     return network.eval().requires_grad_(False), settings
 
 
