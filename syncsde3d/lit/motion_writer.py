@@ -35,7 +35,7 @@ class MotionWriter(ResultWriter):
 
     def write(self, folder: Path, result: MotionResult) -> None:
         start = time.perf_counter()
-        shown = result.motion if result.fps == result.motion.fps else resample(result.motion, result.fps)
+        shown = resample(result.motion, result.fps)
         if self.video:
             write_motion_video(folder / "motion.mp4", shown)
         write_bvh(folder / "motion.bvh", shown)

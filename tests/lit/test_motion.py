@@ -150,8 +150,7 @@ class TestSampling:
 
 
 class TestExtending:
-    @pytest.mark.parametrize("stream", [False, True])
-    @pytest.mark.parametrize("blend", ["later", "linear"])
+    @pytest.mark.parametrize(("stream", "blend"), [(False, "later"), (True, "linear")])
     def test_it_equals_the_long_run(self, folder: Path, tmp_path: Path, stream: bool, blend: str):
         made = module(folder, stream=stream, blend=blend)
         prompts, seconds = [line.prompt for line in LINES], [line.seconds for line in LINES]
