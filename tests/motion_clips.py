@@ -37,8 +37,8 @@ def swinging(frames: int = 40, fps: float = 20.0, offsets: torch.Tensor = OFFSET
     root = np.stack([np.sin(heading), 0.95 + 0.05 * np.sin(4 * time), np.cos(heading) - 1], axis=-1)
     joints = forward(rotations, root, offsets.double().numpy())
     half = frames // 2
-    segments = (Segment("swings", 0, half + 2), Segment("turns, «slowly»", half - 2, frames))
-    return Motion(torch.from_numpy(joints), fps, segments if frames > 8 else ())
+    segments = (Segment("swings", 0, half + 2), Segment("turns, «slowly»", max(half - 2, 0), frames))
+    return Motion(torch.from_numpy(joints), fps, segments)
 
 
 def clip(shared: Path, name: str) -> Motion:

@@ -111,7 +111,7 @@ class Stage:
         onto = points + np.maximum(points[:, 1:2], 0) * _SUN
         onto[:, 1] = 0
         at, depth = self._project(onto, camera)
-        if not (depth > _NEAR).all():
+        if not len(depth) or not (depth > _NEAR).all():
             return
         reach = np.concatenate(radii.T) * self._focal / depth
         window = self._window(at, reach.max() + 12)
@@ -126,7 +126,7 @@ class Stage:
             for k in (i, j):
                 (x, y), r = at[k], reach[k]
                 draw.ellipse([x - r, y - r / 2, x + r, y + r / 2], 255)
-        mask = mask.filter(ImageFilter.GaussianBlur(3)).resize(
+        mask = mask.filter(ImageFilter.GaussianBlur(self.size[1] / 210)).resize(
             (right - left, bottom - top), Image.Resampling.BILINEAR
         )
         first = max(self._first - top, 0)
