@@ -1,0 +1,105 @@
+"""SMPL parameters against smplx, the models' own code, on a body of random numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from motion_clips import clip, swinging
+from smpl_model import model, save_npz, save_pkl
+
+from syncsde3d.io.smpl_files import load_body
+from syncsde3d.motion.capsules import frames
+from syncsde3d.motion.smpl import smpl_parameters, smpl_pose, smpl_skin, smpl_vertices
+from syncsde3d.motion.types import Motion
+
+
+@pytest.fixture(scope="module")
+def body(tmp_path_factory):
+    return load_body(save_npz(tmp_path_factory.mktemp("smpl"), model()))
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory):
+    smplx = pytest.importorskip("smplx", reason="smplx is absent")
+    from smplx.vertex_ids import vertex_ids
+
+    path = save_pkl(tmp_path_factory.mktemp("pkl"), model())
+    return smplx.SMPL(str(path), vertex_ids=dict.fromkeys(vertex_ids["smplh"], 0))
+
+
+def forward(theirs, parameters):
+    """smplx's joints and vertices."""
+    hands = torch.zeros(len(parameters.transl), 6)
+    with torch.no_grad():
+        out = theirs(
+            betas=parameters.betas.float()[None].repeat(len(hands), 1),
+            global_orient=parameters.global_orient.float(),
+            body_pose=torch.cat((parameters.body_pose.float(), hands), dim=-1),
+            transl=parameters.transl.float(),
+        )
+    return out.joints[:, :22], out.vertices
+
+
+def own_motion(body, betas=None, frames: int = 30) -> Motion:
+    """A motion of this very body's skeleton."""
+    _, rest = body.shaped(betas)
+    offsets = torch.stack([rest[j] - rest[max(p, 0)] for j, p in enumerate(body.parents[:22])])
+    return swinging(frames, offsets=offsets)
+
+
+@pytest.mark.parametrize("betas", [None, torch.tensor([1.5, -1.0, 0.5, 0, 0, 0, 0, 0, 0, 0.7])])
+def test_smplx_finds_the_joints(body, theirs, betas):
+    motion = own_motion(body, betas)
+    joints, _ = forward(theirs, smpl_parameters(motion, body, betas))
+    assert (joints - motion.joints).norm(dim=-1).max() < 1e-3
+
+
+def test_a_recording_on_another_body_keeps_directions_and_feet(body, theirs, shared):
+    motion = clip(shared, "cmu_07_01")
+    parameters = smpl_parameters(motion, body)
+    joints, _ = forward(theirs, parameters)
+    for a, b in ((1, 4), (4, 7), (16, 18), (19, 21)):
+        ours, true = joints[:, b] - joints[:, a], motion.joints[:, b] - motion.joints[:, a]
+        assert torch.cosine_similarity(ours, true, dim=-1).min() > 0.9999
+    scale = (joints[:, 7] - joints[:, 4]).norm(dim=-1).mean() / 0.4
+    assert (joints[:, 0] - motion.joints[:, 0] * scale).norm(dim=-1).max() < 0.03
+    assert (joints[:, [10, 11], 1].min() - motion.joints[:, [10, 11], 1].min()).abs() < 0.03
+
+
+def test_vertices_are_those_of_smplx(body, theirs):
+    betas = torch.linspace(-1, 1, 10)
+    parameters = smpl_parameters(own_motion(body), body, betas)
+    _, expected = forward(theirs, parameters)
+    found = torch.cat(list(smpl_vertices(parameters, body, batch=7)))
+    assert (found - expected).abs().max() < 2e-5
+
+
+def test_the_skin_moves_as_the_body_but_for_pose_shifts(body):
+    parameters = smpl_parameters(own_motion(body), body)
+    skin, pose = smpl_skin(body), smpl_pose(parameters, body)
+    assert (skin.weights.sum(-1) - 1).abs().max() < 1e-6
+    assert skin.normals.norm(dim=-1).sub(1).abs().max() < 1e-5
+    assert len(skin.names) == len(set(skin.names)) == 24
+    joints, turned = frames(pose, skin.parents)
+    local = (skin.vertices[:, None] - skin.rest[skin.joints]).double()
+    moved = (turned[9, skin.joints] @ local[..., None])[..., 0] + joints[9, skin.joints]
+    moved = (skin.weights[..., None] * moved).sum(1)
+    expected = torch.cat(list(smpl_vertices(parameters, body)))[9]
+    assert (moved - expected).norm(dim=-1).mean() < 0.02  # the random pose shifts are about 1 cm
+
+
+def test_more_betas_than_the_body_has_are_refused(body):
+    with pytest.raises(ValueError, match="betas: 12 values, expected at most 10"):
+        smpl_parameters(own_motion(body), body, torch.ones(12))
+
+
+def test_faces_point_outwards_in_the_normals(tmp_path):
+    arrays = model()
+    ball = trimesh.creation.icosphere(2, 0.5)
+    arrays["f"] = ball.faces
+    arrays["v_template"] = np.pad(ball.vertices, ((0, 288 - len(ball.vertices)), (0, 0)))
+    skin = smpl_skin(load_body(save_npz(tmp_path, arrays)))
+    outward = (skin.normals * skin.vertices * 2).sum(-1)[: len(ball.vertices)]
+    assert outward.min() > 0.99
