@@ -152,7 +152,7 @@ class LongMotion(ItemModule):
             motion=Motion(joints, FPS, segments, features),
             fps=self.fps,
             trajectory=run.last,
-            settings={**self.describe(), "segments": [[s.prompt, s.start, s.end] for s in segments]},
+            settings=self.describe(),
             models=dict(self.model.revisions),
             key=self.key(item),
             seconds=seconds,

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
 from syncsde3d.core import Trajectory
 from syncsde3d.io.manifest import read_manifest
+from syncsde3d.io.smpl_npz import read_motion_npz
 from syncsde3d.io.trajectory import load_trajectories
 from syncsde3d.motion.types import Segment
 
@@ -52,15 +50,15 @@ def load_earlier(folder: Path, settings: Mapping[str, Any]) -> Earlier:
         )
     try:
         made = read_manifest(folder).settings
-        segments = tuple(Segment(*segment) for segment in made["segments"])
-        with np.load(folder / MOTION, allow_pickle=False) as arrays:
-            features = torch.from_numpy(arrays["features"]).float()
+        motion = read_motion_npz(folder / MOTION)
         (trajectory,) = load_trajectories(path)
-    except (KeyError, TypeError, FileNotFoundError) as error:
+    except FileNotFoundError as error:
         raise ValueError(f"extend: '{folder}' is not a whole result: {error}") from None
+    if motion.features is None:
+        raise ValueError(f"extend: '{folder / MOTION}' holds no features")
     for name in _SAME:
         if made.get(name) != settings[name]:
             raise ValueError(
                 f"extend: '{folder}' was made with {name} {made.get(name)!r}, got {settings[name]!r}"
             )
-    return Earlier(features, segments, trajectory)
+    return Earlier(motion.features, motion.segments, trajectory)

@@ -5,33 +5,53 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import lightning as L
+
 from syncsde3d.io.bvh import write_bvh
 from syncsde3d.io.manifest import Manifest, write_manifest
-from syncsde3d.io.motion_gltf import write_motion_glb
+from syncsde3d.io.motion_gltf import write_motion_glb, write_skinned_glb
 from syncsde3d.io.motion_video import write_motion_video
-from syncsde3d.io.smpl_npz import write_motion_npz
+from syncsde3d.io.smpl_files import load_body
+from syncsde3d.io.smpl_npz import write_motion_npz, write_smpl_npz
 from syncsde3d.io.trajectory import save_trajectories
 from syncsde3d.lit.motion_extend import MOTION, TRAJECTORY
-from syncsde3d.lit.motion_items import MotionResult
+from syncsde3d.lit.motion_items import MotionItem, MotionResult
 from syncsde3d.lit.writers import ResultWriter
 from syncsde3d.motion.resample import resample
+from syncsde3d.motion.smpl import Body, smpl_parameters, smpl_pose, smpl_skin
+from syncsde3d.motion.types import Motion
 
 
 class MotionWriter(ResultWriter):
-    """Writes per item ``motion.mp4``, ``motion.bvh`` and ``motion.glb`` (an animated skeleton), all at the
+    """Writes per item ``motion.mp4``, ``motion.bvh`` and ``motion.glb`` (an animated mannequin), all at the
     frames per second that the user asked for; ``motion.npz`` (joints, features and the prompts' frames as the
     network made them, 20 per second); ``trajectory.safetensors``, from which the motion can be extended; and
-    ``manifest.json``.
+    ``manifest.json``. With a body model also ``smpl.npz`` (AMASS's layout) and ``smpl.glb``.
 
     output_dir, overwrite: see :class:`~syncsde3d.lit.writers.ResultWriter`. video: False leaves the MP4 out,
-    which takes the most time of a long motion.
+    which takes the most time of a long motion. smpl: file or folder of an SMPL, SMPL-H or SMPL-X model.
     """
 
     def __init__(
-        self, output_dir: str = "renders/motion", overwrite: bool = False, video: bool = True
+        self,
+        output_dir: str = "renders/motion",
+        overwrite: bool = False,
+        video: bool = True,
+        smpl: str | None = None,
     ) -> None:
         super().__init__(output_dir, overwrite)
-        self.video = video
+        self.video, self.smpl = video, smpl
+        self.body: Body | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if self.smpl is not None:
+            self.body = load_body(self.smpl)
+
+    def is_done(self, item: MotionItem, key: str) -> bool:
+        folder = self.output_dir / item.id
+        wanted = {"motion.mp4": self.video, "smpl.npz": self.smpl is not None}
+        return super().is_done(item, key) and all((folder / n).is_file() for n, on in wanted.items() if on)
 
     def write(self, folder: Path, result: MotionResult) -> None:
         start = time.perf_counter()
@@ -41,6 +61,8 @@ class MotionWriter(ResultWriter):
         write_bvh(folder / "motion.bvh", shown)
         write_motion_glb(folder / "motion.glb", shown)
         write_motion_npz(folder / MOTION, result.motion)
+        if self.body is not None:
+            _write_smpl(folder, shown, self.body)
         if result.trajectory is not None:
             save_trajectories(folder / TRAJECTORY, [result.trajectory])
         item = result.item
@@ -55,3 +77,10 @@ class MotionWriter(ResultWriter):
             timings={**result.seconds, "write": round(time.perf_counter() - start, 3)},
         )
         write_manifest(folder, manifest, sorted(folder.iterdir()))
+
+
+def _write_smpl(folder: Path, motion: Motion, body: Body) -> None:
+    parameters = smpl_parameters(motion, body)
+    write_smpl_npz(folder / "smpl.npz", parameters)
+    pose = smpl_pose(parameters, body)
+    write_skinned_glb(folder / "smpl.glb", smpl_skin(body), pose, motion.fps, motion.segments)

@@ -104,7 +104,8 @@ def text_match(name: str) -> Any:
     from syncsde3d.models.embedded import embedded_folder
     from syncsde3d.models.motion_judge import MotionJudge
 
-    judge = MotionJudge.from_pretrained(embedded_folder("motion-judge") if name == "embedded" else name)
+    folder = embedded_folder("motion-judge") if name == "embedded" else name
+    judge: Any = MotionJudge.from_pretrained(folder)
 
     @torch.no_grad()
     def match(motions: list[Motion]) -> float:
@@ -113,8 +114,8 @@ def text_match(name: str) -> Any:
         for motion in motions:
             assert motion.features is not None
             for segment in motion.segments:
-                found = judge.encode_motions([motion.features[segment.start : segment.end]])
-                right.append(int((found @ texts.T).argmax()) == PROMPTS.index(segment.prompt))
+                found = judge.encode_motion(motion.features[segment.start : segment.end])
+                right.append(int((texts @ found).argmax()) == PROMPTS.index(segment.prompt))
         return sum(right) / len(right)
 
     return match

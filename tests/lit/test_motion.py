@@ -11,17 +11,20 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from smpl_model import model, save_npz
 from tiny_motion import tiny_motion_model
 from torch import Tensor
 
 from syncsde3d import LongMotion, MotionItem, MotionScriptDataModule, MotionWriter
 from syncsde3d.core import NoiseSource
 from syncsde3d.io.manifest import read_manifest
+from syncsde3d.io.smpl_npz import read_motion_npz
 from syncsde3d.lit.cli import main
 from syncsde3d.lit.motion import MotionStrategy
 from syncsde3d.lit.motion_items import Line, MotionResult
 from syncsde3d.models.schedulers import make_scheduler
 from syncsde3d.motion.features import to_joints
+from syncsde3d.motion.types import Segment
 
 FILES = {
     "motion.mp4",
@@ -158,8 +161,7 @@ class TestExtending:
         earlier = tmp_path / "a" / "motion"
         writer = run(made, tmp_path / "b", prompts=prompts[2:], seconds=seconds[2:], extend=str(earlier))
         assert not writer.failed
-        with np.load(tmp_path / "b" / "motion" / "motion.npz") as arrays:
-            found = torch.from_numpy(arrays["features"])
+        found = read_motion_npz(tmp_path / "b" / "motion" / "motion.npz").features
         torch.testing.assert_close(found, features(made), atol=1e-5, rtol=1e-5)
         assert read_manifest(tmp_path / "b" / "motion").prompt == tuple(prompts)
 
@@ -181,31 +183,47 @@ class TestExtending:
 class TestFiles:
     @pytest.fixture(scope="class")
     def finished(self, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """The folder of one finished item, made from the shell, exported at 10 frames per second."""
+        """The folder of one item, made from the shell, exported at 10 frames per second, with SMPL."""
+        body = save_npz(tmp_path_factory.mktemp("smpl"), model())
         out = tmp_path_factory.mktemp("out")
-        arguments = ["a boot", "a red chair", "--seconds", "2", "1.5", "--fps", "10", "--clean-up"]
+        arguments = [
+            "a boot",
+            "a red chair",
+            "--seconds",
+            "2",
+            "1.5",
+            "--fps",
+            "10",
+            "--clean-up",
+            "--smpl",
+            str(body),
+        ]
         options = ["--model", str(folder), "--steps", "2", "--devices", "1", "--out", str(out), "--seed", "5"]
         assert main(["motion", *arguments, *options]) == 0
         return out / "motion"
 
     def test_all_are_there_and_no_others(self, finished: Path):
-        assert {path.name for path in finished.iterdir()} == FILES
+        assert {path.name for path in finished.iterdir()} == FILES | {"smpl.npz", "smpl.glb"}
 
     def test_exports_are_at_the_wanted_rate_the_arrays_at_the_networks(self, finished: Path):
         frames = iio.imread(finished / "motion.mp4")
         assert len(frames) == 35
         assert frames.std(axis=(1, 2, 3)).min() > 5  # nothing is blank
         assert "Frames: 35\nFrame Time: 0.1" in (finished / "motion.bvh").read_text()
-        with np.load(finished / "motion.npz", allow_pickle=False) as arrays:
-            assert arrays["joints"].shape == (70, 22, 3)
-            assert arrays["features"].shape == (70, 263)
+        motion = read_motion_npz(finished / "motion.npz")
+        assert motion.joints.shape == (70, 22, 3)
+        assert motion.features is not None
+        assert motion.features.shape == (70, 263)
+        assert motion.segments == (Segment("a boot", 0, 40), Segment("a red chair", 10, 70))
+        with np.load(finished / "smpl.npz") as arrays:
+            assert arrays["poses"].shape == (35, 156)
+            assert arrays["mocap_framerate"] == 10
 
     def test_the_manifest_accounts_for_the_run(self, finished: Path):
         manifest = read_manifest(finished)
-        assert {record.path for record in manifest.outputs} == FILES - {"manifest.json"}
+        assert {record.path for record in manifest.outputs} >= FILES - {"manifest.json"}
         assert manifest.prompt == ("a boot", "a red chair")
         assert manifest.seed == 5
-        assert manifest.settings["segments"] == [["a boot", 0, 40], ["a red chair", 10, 70]]
         assert manifest.settings["clean_up"] is True
         assert set(manifest.timings) == {"sample", "decode", "write"}
 
