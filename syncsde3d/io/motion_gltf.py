@@ -40,6 +40,7 @@ def write_motion_glb(path: str | os.PathLike[str], motion: Motion) -> None:
     """Write ``motion`` as a mannequin with a skeleton of 22 joints and one animation.
 
     Metres, +Y up; the rest pose is a T-pose. The prompts are in the animation's ``extras``, in seconds.
+    three.js hides a skin that walks away from its first place unless its ``frustumCulled`` is false.
 
     Raises:
         OSError: the file cannot be written.

@@ -89,8 +89,9 @@ def smpl_parameters(motion: Motion, body: Body, betas: Float[Tensor, " b"] | Non
     betas = torch.zeros(10) if betas is None else betas.detach()
     _, rest = body.shaped(_used(betas))
     offsets = _offsets(rest[: len(JOINTS)], body.parents)
-    pose = inverse_kinematics(motion.joints.detach().cpu().double(), offsets.double())
-    legs = [motion.joints[:, b] - motion.joints[:, a] for a, b in _LEGS]
+    joints = motion.joints.detach().cpu().double()
+    pose = inverse_kinematics(joints, offsets.double())
+    legs = [joints[:, b] - joints[:, a] for a, b in _LEGS]
     length = torch.stack([bone.norm(dim=-1).median() for bone in legs]).sum()
     scale = float(sum(offsets[b].norm() for _, b in _LEGS) / length)
     axes = matrix_to_axis_angle(pose.rotations)

@@ -47,7 +47,7 @@ def test_another_file_is_refused(tmp_path):
     np.savez(tmp_path / "b.npz", joints=np.zeros((2, 22, 3)))
     with pytest.raises(ValueError, match=r"b\.npz': expected a saved motion"):
         read_motion_npz(tmp_path / "b.npz")
-    np.savez(tmp_path / "c.npz", prompts=np.array([{}], object), allow_pickle=True)
+    np.savez(tmp_path / "c.npz", prompts=np.array([{}], object))
     with pytest.raises(ValueError, match=r"c\.npz': expected a saved motion"):
         read_motion_npz(tmp_path / "c.npz")
     with pytest.raises(FileNotFoundError):
