@@ -92,7 +92,9 @@ def posed(figure: Capsules, pose: Pose) -> tuple[Float[Tensor, "*t n 3"], Float[
     """Starts and ends of all capsules in a pose, metres."""
     joints, turned = frames(pose)
     joints, turned = joints[..., figure.joints, :], turned[..., figure.joints, :, :]
-    starts, ends = (joints + (turned @ at.to(turned)[..., None])[..., 0] for at in (figure.starts, figure.ends))
+    starts, ends = (
+        joints + (turned @ at.to(turned)[..., None])[..., 0] for at in (figure.starts, figure.ends)
+    )
     return starts, ends
 
 

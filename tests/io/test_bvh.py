@@ -16,7 +16,7 @@ from syncsde3d.motion.types import Motion
 
 
 def parsed(path: Path) -> tuple[list[dict], np.ndarray, float]:
-    """Joints (name, parent, offset, channels) in the file's order, values [t, channels], seconds per frame."""
+    """Joints (name, parent, offset, channels) in the order of the file, values [t, channels], frame time."""
     head, body = path.read_text("ascii").split("MOTION")
     joints, open_joints = [], []
     for line in head.splitlines():
