@@ -42,6 +42,15 @@ IF_SCHEDULE: dict[str, Any] = {
     "dynamic_thresholding_ratio": 0.95,
     "sample_max_value": 1.5,
 }
+#: That of the package's own pixel model.
+OWN_SCHEDULE: dict[str, Any] = {
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+    "variance_type": "fixed_small",
+    "clip_sample": True,
+}
 
 
 def tiny_xl(folder: Path, empty_is_zero: bool = True) -> Path:
@@ -97,7 +106,7 @@ def tiny_sd3(folder: Path, t5: bool = True) -> Path:
 def tiny_if(folder: Path, second: bool = False, clip: bool = False) -> Path:
     """DeepFloyd IF's first stage, 8 px, or its second, 16 px, in diffusers' layout. Returns its folder.
 
-    clip: with CLIP in the place of T5.
+    clip: as the package's own pixel model is: CLIP in the place of T5, velocities, clipped pictures.
     """
     tokenizer = tiny_tokenizer(folder / "tokenizer") if clip else t5_tokenizer()
     extra = {"class_embed_type": "timestep"} if second else {}
@@ -116,7 +125,7 @@ def tiny_if(folder: Path, second: bool = False, clip: bool = False) -> Path:
             "unet": unet,
             "tokenizer": tokenizer,
             "text_encoder": CLIPTextModel(_clip(tokenizer, 24)) if clip else T5EncoderModel(_t5(24)),
-            "scheduler": DDPMScheduler(**IF_SCHEDULE),
+            "scheduler": DDPMScheduler(**(OWN_SCHEDULE if clip else IF_SCHEDULE)),
         }
         if second:
             parts["image_noising_scheduler"] = DDPMScheduler(beta_schedule="squaredcos_cap_v2")

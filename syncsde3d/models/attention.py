@@ -73,8 +73,7 @@ class AttentionRecorder:
 
     def mask(self, size: Grid, threshold: float = 0.3) -> Bool[Tensor, "H W"]:
         """True where the words are, on a grid of ``size`` (height, width)."""
-        large = interpolate(self.region()[None, None], size, mode="bilinear", align_corners=False)
-        return large[0, 0] > threshold
+        return cut(self.region(), size, threshold)
 
     def _finest(self) -> Grid:
         return max(self._cross, key=lambda grid: grid[0] * grid[1])
@@ -99,6 +98,12 @@ class AttentionRecorder:
         while h * w > cells:
             h, w = -(-h // 2), -(-w // 2)
         return (h, w) if h * w == cells and cells <= self.limit**2 else None
+
+
+def cut(region: Float[Tensor, "h w"], size: Grid, threshold: float = 0.3) -> Bool[Tensor, "H W"]:
+    """True where a region in [0, 1] is beyond the threshold, on a grid of ``size`` (height, width)."""
+    large = interpolate(region[None, None], size, mode="bilinear", align_corners=False)
+    return large[0, 0] > threshold
 
 
 def normalise(values: Tensor) -> Tensor:
