@@ -48,7 +48,7 @@ def write_glb(path: str | os.PathLike[str], mesh: Mesh, texture: UInt8[ndarray, 
 
 
 @dataclass
-class _Buffer:
+class GltfBuffer:
     """The binary chunk under construction, with the views and accessors into it."""
 
     data: bytearray = field(default_factory=bytearray)
@@ -62,7 +62,9 @@ class _Buffer:
         self.data += content
         return len(self.views) - 1
 
-    def accessor(self, values: ndarray, kind: int, shape: str, target: int, bounds: bool = False) -> int:
+    def accessor(
+        self, values: ndarray, kind: int, shape: str, target: int | None, bounds: bool = False
+    ) -> int:
         entry: dict[str, Any] = {
             "bufferView": self.view(values.tobytes(), target),
             "componentType": kind,
@@ -83,7 +85,7 @@ def _glb(mesh: Mesh, texture: UInt8[ndarray, "h w 3"]) -> bytes:
     uvs = mesh.uvs.double().cpu().numpy() * [1, -1] + [0, 1]  # glTF's origin is top-left
     parts = mesh.all_parts()
     materials = list(dict.fromkeys(name for part in parts for name, _ in part.materials))
-    buffer, meshes, nodes = _Buffer(), [], []
+    buffer, meshes, nodes = GltfBuffer(), [], []
     worlds: list[Float[ndarray, "4 4"]] = []
     children: dict[int, list[int]] = {}
     for i, part in enumerate(parts):
@@ -137,7 +139,7 @@ def _glb(mesh: Mesh, texture: UInt8[ndarray, "h w 3"]) -> bytes:
         "bufferViews": buffer.views,
         "buffers": [{"byteLength": len(buffer.data)}],
     }
-    return _container(tree, bytes(buffer.data))
+    return glb_container(tree, bytes(buffer.data))
 
 
 def _near_origin(vertices: Float[ndarray, "v 3"]) -> Float[ndarray, "4 4"]:
@@ -150,7 +152,7 @@ def _near_origin(vertices: Float[ndarray, "v 3"]) -> Float[ndarray, "4 4"]:
 
 
 def _primitives(
-    buffer: _Buffer,
+    buffer: GltfBuffer,
     vertices: Float[ndarray, "v 3"],
     faces: Int[ndarray, "f 3"],
     uv_faces: Int[ndarray, "f 3"],
@@ -195,7 +197,7 @@ def _primitives(
     ]
 
 
-def _container(tree: dict[str, Any], data: bytes) -> bytes:
+def glb_container(tree: dict[str, Any], data: bytes) -> bytes:
     """JSON and binary chunk in a GLB."""
     text = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
     chunks = b""

@@ -17,8 +17,8 @@ from syncsde3d.io.gltf import (
     FLOAT,
     UNSIGNED_INT,
     UNSIGNED_SHORT,
-    _Buffer,
-    _container,
+    GltfBuffer,
+    glb_container,
 )
 from syncsde3d.io.output import writing
 from syncsde3d.motion.mannequin import mannequin
@@ -69,7 +69,7 @@ def write_skinned_glb(
 
 
 def _glb(skin: Skin, pose: Pose, fps: float, segments: tuple[Segment, ...]) -> bytes:
-    buffer, count = _Buffer(), len(skin.names)
+    buffer, count = GltfBuffer(), len(skin.names)
     rest = skin.rest.double().cpu().numpy()
     nodes: list[dict[str, Any]] = []
     for j, (name, parent) in enumerate(zip(skin.names, skin.parents, strict=True)):
@@ -95,10 +95,10 @@ def _glb(skin: Skin, pose: Pose, fps: float, segments: tuple[Segment, ...]) -> b
         "bufferViews": buffer.views,
         "buffers": [{"byteLength": len(buffer.data)}],
     }
-    return _container(tree, bytes(buffer.data))
+    return glb_container(tree, bytes(buffer.data))
 
 
-def _primitives(buffer: _Buffer, skin: Skin) -> list[dict[str, Any]]:
+def _primitives(buffer: GltfBuffer, skin: Skin) -> list[dict[str, Any]]:
     """One primitive per material, all over the same vertices."""
     positions, normals, weights = (
         values.cpu().numpy().astype("<f4") for values in (skin.vertices, skin.normals, skin.weights)
@@ -134,7 +134,7 @@ def _material(name: str, colour: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def _animation(
-    buffer: _Buffer, skin: Skin, pose: Pose, fps: float, segments: tuple[Segment, ...]
+    buffer: GltfBuffer, skin: Skin, pose: Pose, fps: float, segments: tuple[Segment, ...]
 ) -> dict[str, Any]:
     """A track of rotations for every joint of the pose, and one for the root's path."""
     turns = matrix_to_quaternion(pose.rotations.double().cpu()).numpy()
@@ -165,7 +165,7 @@ def _continuous(q: Float[ndarray, "t j 4"]) -> Float[ndarray, "t j 4"]:
     return np.concatenate([q[:1], q[1:] * np.cumprod(flips, axis=0)])
 
 
-def _values(buffer: _Buffer, values: ndarray, shape: str, bounds: bool = False) -> int:
+def _values(buffer: GltfBuffer, values: ndarray, shape: str, bounds: bool = False) -> int:
     """An accessor that is not a part of a mesh."""
     entry = {
         "bufferView": buffer.view(values.tobytes()),

@@ -11,7 +11,7 @@ import torch
 
 import syncsde3d
 
-_PACKAGES = ("torch", "lightning", "diffusers", "transformers", "trimesh", "xatlas", "smplx", "pytorch3d")
+_PACKAGES = ("torch", "lightning", "diffusers", "transformers", "trimesh", "xatlas", "pytorch3d")
 
 
 def describe() -> dict[str, str]:
