@@ -18,7 +18,7 @@ from syncsde3d.motion.skeleton import JOINTS, OFFSETS, PARENTS, Pose, forward_ki
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Walking, running jumps, a cartwheel, crawling: file and clip.
+#: Walking, on uneven ground too and slowly, a cartwheel, crawling: file and clip.
 CLIPS = (
     ("cmu_bvh", "cmu_07_01"),
     ("cmu_bvh", "cmu_03_04"),
