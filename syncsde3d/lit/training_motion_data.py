@@ -60,11 +60,11 @@ def read_clips(folder: Path, split: str) -> list[tuple[str, Float[Tensor, "t 22 
 
 
 def statistics(clips: list[Tensor]) -> tuple[Float[Tensor, " 263"], Float[Tensor, " 263"]]:
-    """Mean of each channel, and the standard deviation averaged over each group of channels."""
+    """Mean of each channel, and the standard deviation, at least 1e-3, averaged over each group."""
     rows = torch.cat(clips).double()
     mean, std = rows.mean(0), rows.std(0)
     for group in GROUPS:
-        std[group] = std[group].mean()
+        std[group] = std[group].mean().clamp(min=1e-3)
     return mean.float(), std.float()
 
 
@@ -133,8 +133,9 @@ class MotionBatches(IterableDataset):
         rng = random.Random(str(self.seed))
         while True:
             shortest, longest = self.frames
-            longest = round(rng.triangular(shortest, longest, (3 * shortest + longest) / 4))
-            yield collate([self.draw(rng, longest) for _ in range(self.batch_size)], longest)
+            longest = round(shortest * (longest / shortest) ** rng.random())
+            rows = max(4, round(self.batch_size * 100 / longest))
+            yield collate([self.draw(rng, longest) for _ in range(rows)], longest)
 
     def draw(self, rng: random.Random, longest: int) -> dict[str, Any]:
         """One crop with its caption."""
@@ -172,7 +173,7 @@ class MotionDataModule(L.LightningDataModule):
     Attributes after :meth:`setup`: captions (of each action), mean and std [263].
 
     Args:
-        data: the folder. batch_size: crops per step.
+        data: the folder. batch_size: crops per step, if they are of 100 frames; the more the shorter.
         frames: shortest and longest crop; clips under ``prolong`` frames are repeated, or their end is held.
         validation: number of fixed crops of held-out recordings. seed: of everything drawn.
     """
@@ -185,7 +186,7 @@ class MotionDataModule(L.LightningDataModule):
         self,
         data: str = "../shared/data/motion",
         batch_size: int = 16,
-        frames: tuple[int, int] = (40, 196),
+        frames: tuple[int, int] = (32, 196),
         prolong: int = 160,
         validation: int = 48,
         seed: int = 0,
