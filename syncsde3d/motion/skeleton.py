@@ -124,7 +124,7 @@ def inverse_kinematics(joints: Float[Tensor, "t 22 3"], offsets: Float[Tensor, "
 
     offsets: the rest pose, metres; by default :data:`OFFSETS` with this motion's bone lengths (medians over
     time) and, at pelvis and chest, its angles between the bones. Where bone lengths do not change,
-    :func:`forward_kinematics` leads back to the joints; where they do, the directions of the bones are kept.
+    :func:`forward_kinematics` leads back to the joints; where they do, each bone points at its joint.
 
     Pelvis and chest turn as their three children do. The spine between shares their twist; neck and collar
     bones turn without twist. Upper arms and thighs twist so that elbow and knee bend about their hinge; where
@@ -142,20 +142,22 @@ def inverse_kinematics(joints: Float[Tensor, "t 22 3"], offsets: Float[Tensor, "
     for joint, children in _BODIES:
         turned[:, joint] = _fitted(rest[list(children)], bones[:, children])
     pelvis, chest = matrix_to_quaternion(turned[:, 0]), matrix_to_quaternion(turned[:, 9])
-    hinges = {upper: limb for limb in _LIMBS for upper in limb[:1]}
+    placed = points.clone()
+    hinges = {limb[0]: limb for limb in _LIMBS}
     for joint in range(1, 22):
         children = [j for j in range(22) if PARENTS[j] == joint]
         before = turned[:, PARENTS[joint]]
+        placed[:, joint] = placed[:, PARENTS[joint]] + before @ rest[joint]
         if JOINTS[joint] in ("spine1", "spine2"):
             share = points.new_full((len(points),), 1 / 3 if JOINTS[joint] == "spine1" else 2 / 3)
             before = quaternion_to_matrix(slerp(pelvis, chest, share))
         if len(children) == 0:
             turned[:, joint] = before
         elif len(children) == 1:
-            bone, at_rest = bones[:, children[0]], rest[children[0]]
+            bone, at_rest = points[:, children[0]] - placed[:, joint], rest[children[0]]
             turned[:, joint] = rotation_between(before @ at_rest, bone) @ before
             if joint in hinges:
-                turned[:, joint] = _twisted(turned[:, joint], before, at_rest, bones, hinges[joint])
+                turned[:, joint] = _twisted(turned[:, joint], before, at_rest, bone, bones, hinges[joint])
     parents = turned[:, [max(parent, 0) for parent in PARENTS]]
     parents[:, 0] = torch.eye(3).double()
     return Pose(joints[:, 0], (parents.mT @ turned).to(joints), rest.to(joints))
@@ -186,6 +188,7 @@ def _twisted(
     swung: Float[Tensor, "t 3 3"],
     before: Float[Tensor, "t 3 3"],
     at_rest: Float[Tensor, " 3"],
+    bone: Float[Tensor, "t 3"],
     bones: Float[Tensor, "t 22 3"],
     limb: tuple[int, int, int, int | None, tuple[float, float, float]],
 ) -> Float[Tensor, "t 3 3"]:
@@ -194,8 +197,8 @@ def _twisted(
     swung: the rotations without twist against the parent's, ``before``. The twist is solved for as a complex
     number per frame, against frames that are carried along with the bone from one time to the next.
     """
-    _, hinge, end, foot, axis = limb
-    bone, lower = F.normalize(bones[:, hinge], dim=-1), F.normalize(bones[:, end], dim=-1)
+    _, _, end, foot, axis = limb
+    bone, lower = F.normalize(bone, dim=-1), F.normalize(bones[:, end], dim=-1)
     along = F.normalize(at_rest, dim=-1)
     square = bone.new_tensor(axis)
     square = F.normalize(square - (square @ along) * along, dim=-1)
