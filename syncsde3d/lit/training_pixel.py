@@ -31,9 +31,12 @@ class PixelNet(nn.Module):
         super().__init__()
         self.unet, self.text_encoder = unet, text_encoder
 
-    def forward(self, noisy: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
-        """Predicted velocity [b, 3, 64, 64]; the UNet's further three channels mean nothing and stay 0."""
-        return self.unet(noisy, t, self.text_encoder(tokens)[0]).sample[:, :3]
+    def forward(self, noisy: Tensor, t: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Predicted velocity [b, 3, 64, 64]; the UNet's further three channels mean nothing and stay 0.
+
+        mask: 1 on the tokens of the prompt, 0 on its padding [b, TOKENS], which IF's pipeline always gives.
+        """
+        return self.unet(noisy, t, self.text_encoder(tokens, attention_mask=mask)[0]).sample[:, :3]
 
 
 def small_pixel_net(widths: tuple[int, ...], text_width: int, vocab_size: int) -> PixelNet:
@@ -116,7 +119,8 @@ class PixelTraining(AveragedTraining):
         noisy = self.scheduler.add_noise(x0, noise, t).contiguous(memory_format=torch.channels_last)
         target = self.scheduler.get_velocity(x0, noise, t)
         said = self.tokenizer(batch["caption"], padding="max_length", truncation=True, return_tensors="pt")
-        output = net(noisy, t, said.input_ids.to(self.device))
+        said = said.to(self.device)
+        output = net(noisy, t, said.input_ids, said.attention_mask)
         return self.weight[t] * (output.float() - target).square().mean((1, 2, 3))
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:

@@ -21,17 +21,24 @@ TOKENS = 77
 class PromptEncoder:
     """The text encoder of a model's folder, T5 or CLIP; each text is encoded once and its embedding kept.
 
-    keep: keep the network in memory between calls. T5 is told where a prompt ends; CLIP only if its
-    configuration says so (``use_attention_mask``), as in Stable Diffusion.
+    keep: keep the network in memory between calls. masked: tell it where a prompt ends, as IF does and Stable
+    Diffusion does not.
     """
 
-    def __init__(self, source: Source, dtype: torch.dtype, device: torch.device, keep: bool = False) -> None:
+    def __init__(
+        self,
+        source: Source,
+        dtype: torch.dtype,
+        device: torch.device,
+        keep: bool = False,
+        masked: bool = True,
+    ) -> None:
         from transformers import AutoTokenizer, CLIPTextModel, CLIPTokenizer, T5EncoderModel
 
         self.source, self.dtype, self.device, self.keep = source, dtype, device, keep
+        self.masked = masked
         config = source.config("text_encoder")
         clip = "clip" in str(config.get("model_type"))
-        self.masked: bool = config.get("use_attention_mask", not clip)
         self.kind: Any = CLIPTextModel if clip else T5EncoderModel
         self.tokenizer: Any = load_tokenizer(CLIPTokenizer if clip else AutoTokenizer, source, "tokenizer")
         self.length = min(TOKENS, config.get("max_position_embeddings", TOKENS))

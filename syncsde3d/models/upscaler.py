@@ -83,7 +83,7 @@ class Upscaler(LatentImages):
         exact = torch.float32 if precision == torch.float16 else precision
         vae = load_component(diffusers.AutoencoderKL, source, "vae", exact).to(device)
         vae.use_slicing = vae.use_tiling = low_memory
-        text = PromptEncoder(source, precision, torch.device(device), keep=True)
+        text = PromptEncoder(source, precision, torch.device(device), keep=True, masked=False)
         noising = load_scheduler(source, "low_res_scheduler")
         revisions = {source.name: source.revision}
         return cls(unet, vae, text, load_scheduler(source), noising, max_batch, revisions)
