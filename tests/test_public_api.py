@@ -12,9 +12,9 @@ import pytest
 
 import syncsde3d
 
-MODULES = {"LongMotion", "MeshTexturing"}
-DATA = {"MeshDataModule", "MotionScriptDataModule"}
-WRITERS = {"MotionWriter", "TexturedMeshWriter"}
+MODULES = {"AmbiguousImage", "ImageEditing", "LongMotion", "MaskedImage", "MeshTexturing", "WideImage"}
+DATA = {"MeshDataModule", "MotionScriptDataModule", "PromptDataModule"}
+WRITERS = {"ImageWriter", "MotionWriter", "TexturedMeshWriter"}
 
 
 def test_the_documented_names_are_public():

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from syncsde3d.lit.cli_images import add_images
 from syncsde3d.lit.cli_motion import add_motion
 
 _DATA = Path(__file__).parents[2] / "data"
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     add_motion(commands, _shared)
+    add_images(commands, _shared)
 
     info = commands.add_parser("info", help="versions, devices, rasterizers and models found")
     info.set_defaults(run=_info)

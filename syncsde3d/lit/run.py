@@ -32,6 +32,8 @@ def report(writer: ResultWriter) -> int:
     """Say where the results are and what failed; 0 only if nothing did."""
     for item_id, folder in writer.written.items():
         print(f"{item_id}: {folder}")
+        for note in getattr(writer, "notes", {}).get(item_id, ()):
+            print(f"  {note}")
     for item_id, folder in writer.skipped.items():
         print(f"{item_id}: {folder} (already finished; --overwrite redoes it)")
     for item_id, reason in writer.failed.items():
