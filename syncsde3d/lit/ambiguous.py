@@ -44,7 +44,7 @@ class AmbiguousImage(ImageModule):
 
     presets: ClassVar[dict[str, ImageSettings]] = {
         "default": ImageSettings(guidance_scale=10.0),
-        "paper": ImageSettings(steps=30, scheduler="ddim", guidance_scale=10.0, saturate=False),
+        "paper": ImageSettings(steps=30, scheduler="ddim", guidance_scale=10.0),
         "embedded": ImageSettings(guidance_scale=4.0),
     }
     embedded: ClassVar[str] = "embedded-pixel"

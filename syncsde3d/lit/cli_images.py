@@ -90,7 +90,7 @@ def add_images(commands: Any, shared: Shared) -> None:
     edit.add_argument("--mask", help="a picture file, white where to edit, in place of finding the region")
     edit.add_argument("--find", choices=("attention", "contrast"), help="how the region is found")
     edit.add_argument("--threshold", type=float, help="from what share of its maximum on (0.3, contrast 0.4)")
-    edit.add_argument("--refine", type=int, help="network calls that make the inversion more exact (0)")
+    edit.add_argument("--refine", type=int, help="network calls that make the inversion more exact (2)")
     _finish(edit, shared, _edit)
 
 

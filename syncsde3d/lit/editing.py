@@ -45,7 +45,8 @@ class ImageEditing(ImageModule):
         threshold: from how much of the largest value a place belongs to the region; None: 0.3 for attention,
             0.4 for contrast.
         keep_layout: begin the target in the picture's own noise, which keeps shapes.
-        refine: further network calls per step that make the inversion more exact.
+        refine: further network calls per step that make the inversion more exact; None: 2, with the paper's
+            preset 0.
         captioner: hub id or folder of a BLIP model that describes pictures which come without words.
         matcher: hub id or folder of a CLIP model that finds the word to replace in such a description.
         options: of every image task, see :class:`~syncsde3d.lit.images.ImageModule`.
@@ -57,7 +58,7 @@ class ImageEditing(ImageModule):
 
     presets: ClassVar[dict[str, ImageSettings]] = {
         "default": ImageSettings(steps=50, scheduler="ddim", guidance_scale=7.5),
-        "paper": ImageSettings(steps=50, scheduler="ddim", guidance_scale=5.0, saturate=False),
+        "paper": ImageSettings(steps=50, scheduler="ddim", guidance_scale=5.0),
         "embedded": ImageSettings(steps=30, scheduler="ddim", guidance_scale=4.0),
     }
 
@@ -66,7 +67,7 @@ class ImageEditing(ImageModule):
         find: Found | None = None,
         threshold: float | None = None,
         keep_layout: bool = True,
-        refine: int = 0,
+        refine: int | None = None,
         captioner: str = "Salesforce/blip-image-captioning-base",
         matcher: str = "openai/clip-vit-base-patch32",
         **options: Any,
@@ -76,6 +77,8 @@ class ImageEditing(ImageModule):
             raise ValueError(f"find: expected one of {', '.join(THRESHOLDS)}, got {find!r}")
         if threshold is not None and not 0 < threshold < 1:
             raise ValueError(f"threshold: expected a share in (0, 1), got {threshold}")
+        if refine is None:
+            refine = 0 if options.get("preset") == "paper" else 2
         if refine < 0:
             raise ValueError(f"refine: expected at least 0, got {refine}")
         self.find, self.keep_layout, self.refine = find, keep_layout, refine

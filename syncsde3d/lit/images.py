@@ -31,20 +31,18 @@ class ImageSettings:
     """How patches are sampled and tied together.
 
     steps, scheduler: of the sampler. guidance_scale: classifier-free, 1 turns it off. inv_lambda: strength of
-    the coupling, 1/lambda. saturate: a pull per step that cannot overshoot; False is the paper's explicit
-    rule.
+    the coupling, 1/lambda.
     """
 
     steps: int = 20
     scheduler: SchedulerName = "dpm++"
     guidance_scale: float = 7.5
     inv_lambda: float = 5.0
-    saturate: bool = True
 
 
 Preset = Literal["default", "paper", "embedded"]
 #: The paper's for pictures with Stable Diffusion.
-PAPER = ImageSettings(steps=50, scheduler="ddim", saturate=False)
+PAPER = ImageSettings(steps=50, scheduler="ddim")
 
 
 class ImageModule(ItemModule):
@@ -96,9 +94,7 @@ class ImageModule(ItemModule):
         self.settings: ImageSettings = replace(start, **{k: v for k, v in given.items() if v is not None})
         if self.settings.steps < 1:
             raise ValueError(f"steps: expected at least 1, got {self.settings.steps}")
-        self.sync = Sync(
-            strategy=strategy, inv_lambda=self.settings.inv_lambda, saturate=self.settings.saturate
-        )
+        self.sync = Sync(strategy, self.settings.inv_lambda)
         self.model_name, self.negative_prompt = model, negative_prompt
         self.dtype_name: Literal["float32", "float16", "bfloat16"] = dtype
         self.max_batch, self.low_memory = max_batch, low_memory
