@@ -43,7 +43,7 @@ STRATEGIES = ("syncsde", "independent", "multidiffusion", "synctweedies", "visua
 SCENES = [
     f"a photo of {s}" for s in ("mountains at sunset", "the sea", "a forest", "a city at night", "a desert")
 ]
-THINGS = ("red leather handbag", "blue vase", "yellow knitted boot", "green marble cow", "golden vase")
+THINGS = ("red leather handbag", "blue vase", "yellow knitted boot", "green marble cow", "yellow vase")
 PAIRS = (("a red vase", "a blue cat"), ("a forest", "the sea"), ("a cow", "a boot"), ("a city", "mountains"))
 EDITS = (("blue", "denim"), ("green", "marble"), ("yellow", "knitted"), ("blue", "plaid"))
 
