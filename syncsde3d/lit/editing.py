@@ -89,8 +89,8 @@ class ImageEditing(ImageModule):
         """How regions are found with the model at hand."""
         if self.find is not None:
             return self.find
-        has_words = hasattr(self.loaded, "unet") and hasattr(self.loaded, "tokenizer")
-        return "attention" if has_words and self.model_name != "embedded" else "contrast"
+        reads = reader(self.loaded) is not None and self.model_name != "embedded"
+        return "attention" if reads else "contrast"
 
     def options(self) -> dict[str, Any]:
         return {
@@ -191,11 +191,14 @@ class ImageEditing(ImageModule):
 
     def _recorder(self, item: EditItem) -> AttentionRecorder:
         """Watches where the model reads the words that are replaced."""
-        model: Any = self.loaded
+        reads = reader(self.loaded)
+        if reads is None:
+            raise ValueError("find: this model's attention to words is not known, expected 'contrast'")
         if not item.source_words:
             raise ValueError("from: no word of the source prompt is replaced; name one, or give a mask")
-        positions = word_positions(model.tokenizer, item.source_prompt, item.source_words)
-        return AttentionRecorder(model.unet, positions)
+        unet, tokenizer, limit = reads
+        positions = word_positions(tokenizer, item.source_prompt, item.source_words)
+        return AttentionRecorder(unet, positions, limit=limit)
 
     def _find_region(self, item: EditItem, x0: Tensor, watched: AttentionRecorder | None) -> Tensor:
         threshold, size = self.threshold or THRESHOLDS[self.finding], (x0.shape[-2], x0.shape[-1])
@@ -231,6 +234,15 @@ class ImageEditing(ImageModule):
                 task, denoiser, noise.__getitem__, source, on_step, earlier=[task.source], first=1
             )
             return list(run)[-1].result
+
+
+def reader(model: Any) -> tuple[Any, Any, int] | None:
+    """The U-Net that attends to words, the tokenizer that makes them, and the finest grid to look at."""
+    unet, tokenizers = getattr(model, "unet", None), getattr(model, "tokenizers", None)
+    if unet is not None and tokenizers is not None:
+        return unet, tokenizers[0], 32  # Stable Diffusion XL attends on no coarser one
+    tokenizer = getattr(model, "tokenizer", None)
+    return None if unet is None or tokenizer is None else (unet, tokenizer, 16)
 
 
 def working_size(height: int, width: int, size: int, factor: int) -> tuple[int, int]:

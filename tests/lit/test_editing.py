@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny import tiny_stable_diffusion
-from tiny_images import tiny_if
+from tiny_images import tiny_if, tiny_xl
 
 from syncsde3d import EditItem, ImageEditing
 from syncsde3d.io.manifest import read_manifest
@@ -108,9 +108,15 @@ class TestEditing:
         assert set(np.unique(result.pictures["mask"])) == {0, 255}
         assert result.settings["threshold"] == {"attention": 0.3, "contrast": 0.4}[find]
 
-    def test_attention_is_asked_of_models_that_have_words(self, folder: Path, tmp_path: Path):
+    def test_attention_is_asked_of_models_that_read_words(self, folder: Path, picture: Path, tmp_path: Path):
         assert module(folder).finding == "attention"
-        assert module(tiny_if(tmp_path / "if", clip=True)).finding == "contrast"
+        made = module(tiny_xl(tmp_path / "xl"))
+        assert made.finding == "attention"
+        assert 0 < made.make(EditItem(picture, SOURCE, TARGET)).figures["edited_share"] < 1
+        pixels = str(tiny_if(tmp_path / "if", clip=True))
+        assert module(Path(pixels)).finding == "contrast"
+        with pytest.raises(ValueError, match="find: this model's attention to words is not known"):
+            module(Path(pixels), find="attention").make(EditItem(picture, SOURCE, TARGET))
 
     def test_a_pixel_model_edits_too(self, picture: Path, tmp_path: Path):
         made = module(tiny_if(tmp_path / "if", clip=True))
