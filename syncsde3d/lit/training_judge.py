@@ -47,13 +47,12 @@ def answers(subjects: list[str]) -> dict[str, Tensor]:
 class JudgeTraining(AveragedTraining):
     """Contrastive training of the judge.
 
-    start: folder to continue from. width: channels of its first level.
+    start: folder to continue from.
     """
 
     def __init__(
         self,
         start: str | None = None,
-        width: int = 20,
         lr: float = 2e-3,
         warmup: int = 50,
         decay: float = 0.99,
@@ -61,7 +60,7 @@ class JudgeTraining(AveragedTraining):
     ) -> None:
         super().__init__(lr, warmup, decay, minutes)
         self.save_hyperparameters()
-        judge = Judge.from_pretrained(start).float() if start else Judge(vocabulary(), width)
+        judge = Judge.from_pretrained(start).float() if start else Judge(vocabulary())
         self.take(judge.to(memory_format=torch.channels_last))  # pyright: ignore
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:

@@ -30,29 +30,55 @@ class _Residual(nn.Module):
         return F.relu(self.nd(self.down(F.relu(x))))
 
 
+class _Tower(nn.Module):
+    """Residual levels, each at half the resolution; pictures are summed up by what their levels hold.
+
+    every: sum up every level, else the last alone.
+    """
+
+    def __init__(self, width: int, levels: int, every: bool) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        widths = [width * 2**i for i in range(levels + 1)]
+        self.levels = nn.Sequential(*(_Residual(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+        self.every, self.features = every, 2 * (sum(widths[1:]) if every else widths[-1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        x, pooled = self.stem(images), []
+        for level in self.levels:
+            x = level(x)
+            pooled += [x.mean((2, 3)), x.amax((2, 3))]
+        return torch.cat(pooled if self.every else pooled[-2:], 1)
+
+
 class Judge(ModelMixin, ConfigMixin):
-    """Image encoder (a residual convolutional net) and text encoder (a bag of word vectors) into one space.
+    """Image encoder (two residual convolutional towers) and text encoder (a bag of words) into one space.
 
-    Pictures are summed up by the mean and the largest value of the features of every level: materials are
-    statistics of small patterns, objects of large ones.
+    One tower sees shapes: half the resolution, its coarsest features. The other sees materials, which are
+    statistics of small patterns: full resolution, the features of all levels.
 
-    vocabulary: the words it knows. width: channels of the first level. embed: of the common space.
-    size: pixels squared that pictures are resized to.
+    vocabulary: the words it knows. shape_width, material_width: channels of the towers' first levels.
+    embed: of the common space. size: pixels squared that pictures are resized to.
     """
 
     @register_to_config
     def __init__(
-        self, vocabulary: Sequence[str] = (), width: int = 20, embed: int = 128, size: int = 128
+        self,
+        vocabulary: Sequence[str] = (),
+        shape_width: int = 24,
+        material_width: int = 20,
+        embed: int = 128,
+        size: int = 128,
     ) -> None:
         super().__init__()
         self.index = {word: i + 1 for i, word in enumerate(vocabulary)}
         self.size = size
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
-        self.levels = nn.Sequential(*(_Residual(width * 2**i, width * 2 ** (i + 1)) for i in range(3)))
+        self.shape, self.material = _Tower(shape_width, 3, False), _Tower(material_width, 3, True)
+        features = self.shape.features + self.material.features
         self.image_head = nn.Sequential(
-            nn.Linear(2 * (2 + 4 + 8) * width, 256), nn.ReLU(inplace=True), nn.Linear(256, embed)
+            nn.Linear(features, 512), nn.ReLU(inplace=True), nn.Linear(512, embed)
         )
         self.words = nn.EmbeddingBag(len(self.index) + 1, embed, mode="sum", padding_idx=0)
         self.text_head = nn.Sequential(nn.Linear(embed, 256), nn.ReLU(inplace=True), nn.Linear(256, embed))
@@ -62,11 +88,8 @@ class Judge(ModelMixin, ConfigMixin):
         """Unit vectors for pictures in [-1, 1] of any size."""
         if images.shape[-1] != self.size or images.shape[-2] != self.size:
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
-        x, pooled = self.stem(images), []
-        for level in self.levels:
-            x = level(x)
-            pooled += [x.mean((2, 3)), x.amax((2, 3))]
-        return F.normalize(self.image_head(torch.cat(pooled, 1)).float(), dim=-1)
+        features = torch.cat((self.shape(F.avg_pool2d(images, 2)), self.material(images)), 1)
+        return F.normalize(self.image_head(features).float(), dim=-1)
 
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "k e"]:
         """Unit vectors for texts; words outside the vocabulary are ignored."""

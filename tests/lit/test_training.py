@@ -161,7 +161,7 @@ def test_latent_model_loads_as_a_stock_pipeline(data: SyntheticDataModule, tmp_p
 
 
 def test_judge_trains_and_loads(data: SyntheticDataModule, tmp_path: Path) -> None:
-    module = JudgeTraining(width=8, warmup=1)
+    module = JudgeTraining(warmup=1)
     folder = fit(module, data, tmp_path)
     judge = Judge.from_pretrained(folder).float().eval()
     x = pictures()
