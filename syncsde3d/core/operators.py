@@ -1,4 +1,4 @@
-"""Linear maps between patches: windows cut, moved and put back; views that rearrange pixels.
+"""Views that rearrange the pixels of a picture: turned, mirrored, sheared, cut in pieces.
 
 All act on the last two dimensions. Every view here is a *permutation* of the pixels: orthogonal, undone
 exactly, and white noise stays white noise, which is what a diffusion model expects to see.
@@ -30,35 +30,6 @@ ViewName = Literal[
     "patches",
     "jigsaw",
 ]
-
-
-def crop(picture: Float[Tensor, "... H W"], top: int, left: int, height: int, width: int) -> Tensor:
-    """The window [..., height, width] of a picture. Raises ValueError unless it lies inside."""
-    rows, columns = picture.shape[-2:]
-    if not (0 <= top <= rows - height and 0 <= left <= columns - width):
-        place = f"{height} x {width} at row {top}, column {left}"
-        raise ValueError(f"window: expected one inside {rows} x {columns}, got {place}")
-    return picture[..., top : top + height, left : left + width]
-
-
-def place(
-    window: Float[Tensor, "... h w"], top: int, left: int, height: int, width: int
-) -> Float[Tensor, "... H W"]:
-    """A picture [..., height, width] of zeros with the window in it: the transpose of :func:`crop`."""
-    picture = window.new_zeros(*window.shape[:-2], height, width)
-    crop(picture, top, left, *window.shape[-2:]).copy_(window)
-    return picture
-
-
-def shift(picture: Float[Tensor, "... h w"], rows: int, columns: int) -> Float[Tensor, "... h w"]:
-    """The picture moved down by ``rows`` and right by ``columns``; zeros come in, what leaves is lost."""
-    height, width = picture.shape[-2:]
-    moved = torch.zeros_like(picture)
-    if abs(rows) < height and abs(columns) < width:
-        to = (slice(max(rows, 0), height + min(rows, 0)), slice(max(columns, 0), width + min(columns, 0)))
-        back = (slice(max(-rows, 0), height - max(rows, 0)), slice(max(-columns, 0), width - max(columns, 0)))
-        moved[(..., *to)] = picture[(..., *back)]
-    return moved
 
 
 @dataclass(frozen=True)

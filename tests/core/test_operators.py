@@ -10,7 +10,7 @@ import pytest
 import torch
 from core.tasks import unit_noise
 
-from syncsde3d.core.operators import Permutation, ViewName, crop, make_view, place, shift
+from syncsde3d.core.operators import Permutation, ViewName, make_view
 from syncsde3d.core.operators import jigsaw_pieces as cut_jigsaw
 
 NAMES = get_args(ViewName)
@@ -133,28 +133,6 @@ def test_views_in_a_row_are_one():
 def test_what_is_no_permutation_is_refused():
     with pytest.raises(ValueError, match="rearrange: expected a permutation of 4 x 6"):
         Permutation.of(lambda grid: grid.clamp(max=20), 4, 6)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(2, 3), (-2, 0), (0, -5), (7, -1), (8, 0), (-20, 3)])
-def test_shifting_is_rolling_without_what_comes_round(rows, columns):
-    picture = unit_noise(2, 8, 9)
-    expected = np.roll(picture.numpy(), (rows, columns), (1, 2)) if abs(rows) < 8 else 0 * picture.numpy()
-    y, x = np.mgrid[:8, :9]
-    expected = np.where(
-        (y - rows >= 0) & (y - rows < 8) & (x - columns >= 0) & (x - columns < 9), expected, 0
-    )
-    np.testing.assert_array_equal(shift(picture, rows, columns).numpy(), expected)
-
-
-def test_placing_is_the_transpose_of_cropping():
-    picture, window = unit_noise(2, 8, 9), unit_noise(2, 3, 4)
-    assert torch.equal(crop(picture, 2, 5, 3, 4), picture[:, 2:5, 5:9])
-    assert torch.equal(crop(place(window, 2, 5, 8, 9), 2, 5, 3, 4), window)
-    torch.testing.assert_close(
-        (crop(picture, 2, 5, 3, 4) * window).sum(), (picture * place(window, 2, 5, 8, 9)).sum()
-    )
-    with pytest.raises(ValueError, match="window: expected one inside 8 x 9, got 3 x 4 at row 2, column 6"):
-        crop(picture, 2, 6, 3, 4)
 
 
 def test_errors_name_the_argument():
