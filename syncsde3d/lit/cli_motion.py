@@ -10,7 +10,7 @@ from typing import Any
 
 _EXAMPLES = """examples:
   syncsde3d motion "a person walks forward" "a person jumps" --seconds 4 3 --out renders/m1
-  syncsde3d motion script.csv --blend cosine           a script: columns prompt, seconds
+  syncsde3d motion script.csv --clean-up --fps 30      a script: columns prompt, seconds
   syncsde3d motion "a person walks" "a person runs" --stream --duration 600
   syncsde3d motion "a person sits down" --extend renders/m1/motion --out renders/m2
 """
@@ -33,7 +33,8 @@ def add_motion(commands: Any, shared: Callable[[argparse.ArgumentParser, str], N
     motion.add_argument("--extend", metavar="FOLDER", help="continue the motion of an earlier result folder")
     motion.add_argument("--out", default="renders/motion", help="where results go, a folder per script")
     motion.add_argument("--overlap", type=int, help="frames that segments share (30, at 20 per second)")
-    motion.add_argument("--blend", help="on shared frames: later (default), linear or cosine")
+    motion.add_argument("--precision", help="of shared frames: graded (default), or binary (the paper's)")
+    motion.add_argument("--blend", help="on shared frames: cosine (default), linear, or later (the paper's)")
     motion.add_argument("--guidance", dest="guidance_scale", type=float, help="weight of the prompts (2.5)")
     motion.add_argument("--fps", type=float, help="frames per second of the exported motion (20)")
     motion.add_argument("--clean-up", action="store_true", default=None, help="hold standing feet still")
@@ -54,6 +55,7 @@ _MODULE_OPTIONS = (
     "max_batch",
     "stream",
     "overlap",
+    "precision",
     "blend",
     "guidance_scale",
     "fps",

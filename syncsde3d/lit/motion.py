@@ -27,7 +27,7 @@ from syncsde3d.models.schedulers import SchedulerName, make_scheduler
 from syncsde3d.motion.cleanup import clean_up
 from syncsde3d.motion.features import CONTACTS, FEATURES, to_joints
 from syncsde3d.motion.types import FPS, Motion, Segment
-from syncsde3d.tasks.long_motion import FRAMES_MAX, Blend, LongMotionTask
+from syncsde3d.tasks.long_motion import FRAMES_MAX, Blend, LongMotionTask, Precision
 
 #: The sampler's strategies, and "handshake": shared frames cross-faded in x0 at every step (DoubleTake).
 MotionStrategy = Literal[Strategy, "handshake"]
@@ -47,7 +47,9 @@ class LongMotion(ItemModule):
         steps, scheduler: of the sampler. inv_lambda: strength of the coupling; 3 is the paper's for motion.
         guidance_scale: classifier-free, 1 turns it off.
         overlap: frames that neighbouring segments share, at 20 per second.
-        blend: on shared frames: the "later" segment (the paper's), or a "linear" or "cosine" cross-fade.
+        precision: "graded" trusts the reference less towards the end of the shared frames; "binary" is the
+            paper's.
+        blend: on shared frames: a "cosine" or "linear" cross-fade, or the "later" segment (the paper's).
         clean_up: hold standing feet still and lift the body out of the floor.
         fps: frames per second of the exported motion.
         stream: one segment after the other in constant memory instead of all at once; same result.
@@ -68,7 +70,8 @@ class LongMotion(ItemModule):
         inv_lambda: float = 3.0,
         guidance_scale: float = 2.5,
         overlap: int = 30,
-        blend: Blend = "later",
+        precision: Precision = "graded",
+        blend: Blend = "cosine",
         clean_up: bool = False,
         fps: float = FPS,
         stream: bool = False,
@@ -87,8 +90,7 @@ class LongMotion(ItemModule):
             raise ValueError(f"steps: expected at least 1, got {steps}")
         if blend not in get_args(Blend):
             raise ValueError(f"blend: expected one of {', '.join(get_args(Blend))}, got {blend!r}")
-        if not 1 <= overlap < FRAMES_MAX:
-            raise ValueError(f"overlap: expected 1 to {FRAMES_MAX - 1} frames, got {overlap}")
+        LongMotionTask((FRAMES_MAX,), overlap, precision=precision)  # says what is wrong with these
         if not 1 <= fps <= 240:
             raise ValueError(f"fps: expected 1 to 240 frames per second, got {fps}")
         core: Strategy = "synctweedies" if strategy == "handshake" else strategy
@@ -97,6 +99,7 @@ class LongMotion(ItemModule):
         self.strategy, self.steps = strategy, steps
         self.scheduler: SchedulerName = scheduler
         self.guidance_scale, self.overlap, self.fps = guidance_scale, overlap, fps
+        self.precision: Precision = precision
         self.blend: Blend = blend
         self.clean_up, self.stream, self.max_batch = clean_up, stream, max_batch
         self.dtype_name: Literal["float32", "float16", "bfloat16"] = dtype
@@ -121,6 +124,7 @@ class LongMotion(ItemModule):
             "inv_lambda": self.sync.inv_lambda,
             "guidance_scale": self.guidance_scale,
             "overlap": self.overlap,
+            "precision": self.precision,
             "blend": self.blend,
             "clean_up": self.clean_up,
             "fps": self.fps,
@@ -176,7 +180,8 @@ class LongMotion(ItemModule):
             prompts = [segment.prompt for segment in earlier.segments] + prompts
             lengths = earlier.lengths + lengths
         weights = "linear" if self.strategy == "handshake" else "flat"
-        return _Run(self, model, item, prompts, LongMotionTask(lengths, self.overlap, weights), earlier)
+        task = LongMotionTask(lengths, self.overlap, weights, self.precision)
+        return _Run(self, model, item, prompts, task, earlier)
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Long motion (Eq. 20-22): segments of one motion, each tied to the last frames of the segment before it.
 
-``A_i`` moves the previous segment's overlapping frames to the beginning of segment i; the precision is 1 on
-them and 0 elsewhere. Motion features are relative to the root, so overlapping frames compare as they are.
+``A_i`` moves the previous segment's overlapping frames to the beginning of segment i; the paper's precision
+is 1 on them and 0 elsewhere. Motion features are relative to the root, so that overlapping frames compare as
+they are.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ FRAMES_MIN, FRAMES_MAX = 40, 196
 #: How a motion passes from one segment to the next: the later segment on top (the paper's), or a cross-fade.
 Blend = Literal["later", "linear", "cosine"]
 
+#: How far shared frames trust their reference.
+Precision = Literal["graded", "binary"]
+
 
 class LongMotionTask(Task):
     """Segments as patches [frames, ...], padded at the end to the longest; the segment before as reference.
@@ -31,7 +35,9 @@ class LongMotionTask(Task):
     lengths: frames of each segment, 40 to 196. overlap: frames that neighbours share, 1 to the shortest
     length - 1. weights: what the "mean" agreement gives to each segment on the shared frames: "flat" the
     same, "linear" a cross-fade (with the strategy ``synctweedies`` the handshake of DoubleTake's first take,
-    arXiv:2303.01418).
+    arXiv:2303.01418). precision: "binary" is the paper's; "graded" falls off linearly over the shared frames:
+    a segment then passes from its reference to its own motion without the jump that a network may leave at
+    a hard edge.
 
     Raises ValueError, naming the segment, for lengths or an overlap outside these.
     """
@@ -39,7 +45,11 @@ class LongMotionTask(Task):
     lookback = 1
 
     def __init__(
-        self, lengths: Sequence[int], overlap: int = 30, weights: Literal["flat", "linear"] = "flat"
+        self,
+        lengths: Sequence[int],
+        overlap: int = 30,
+        weights: Literal["flat", "linear"] = "flat",
+        precision: Precision = "binary",
     ) -> None:
         if not lengths:
             raise ValueError("lengths: expected at least one segment, got none")
@@ -54,7 +64,12 @@ class LongMotionTask(Task):
                 f"overlap: expected 1 to {min(lengths) - 1} frames, fewer than the shortest segment's "
                 f"{min(lengths)}, got {overlap}"
             )
+        if precision not in get_args(Precision):
+            raise ValueError(
+                f"precision: expected one of {', '.join(get_args(Precision))}, got {precision!r}"
+            )
         self.lengths, self.overlap, self.weights = tuple(lengths), overlap, weights
+        self.profile: Precision = precision
         self.count, self.frames = len(self.lengths), max(self.lengths)
 
     @property
@@ -79,7 +94,9 @@ class LongMotionTask(Task):
         return torch.cat((shared, shared.new_zeros(self.frames - self.overlap, *shared.shape[1:])))
 
     def precision(self, i: int) -> Tensor:
-        return (torch.arange(self.frames) < self.overlap).float()[:, None]
+        m = torch.zeros(self.frames, 1)
+        m[: self.overlap, 0] = fade(self.overlap, "linear").flip(0) if self.profile == "graded" else 1.0
+        return m
 
     def agree(self, values: Tensor, how: Agreement) -> tuple[Tensor, Tensor]:
         """ "mean" weighs as :attr:`weights` say; "best" puts the later segment on top."""

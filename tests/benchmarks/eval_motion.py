@@ -52,9 +52,9 @@ PROMPTS = (
     "a person bows",
 )
 WAYS: dict[str, dict[str, Any]] = {
-    "syncsde": {"strategy": "syncsde"},
-    "syncsde, cosine": {"strategy": "syncsde", "blend": "cosine"},
-    "independent, cut": {"strategy": "independent"},
+    "syncsde": {"precision": "graded", "blend": "cosine"},
+    "syncsde, the paper's": {"precision": "binary", "blend": "later"},
+    "independent, cut": {"strategy": "independent", "blend": "later"},
     "independent, blend": {"strategy": "independent", "blend": "linear"},
     "synctweedies": {"strategy": "synctweedies"},
     "handshake": {"strategy": "handshake"},

@@ -47,7 +47,7 @@ def run(task: LongMotionTask, strategy: Strategy = "syncsde", **options: float) 
 class TestSampling:
     @pytest.mark.parametrize("name", ["ddim", "dpm++", "ddpm", "unipc"])
     def test_streaming_is_lockstep(self, name: str):
-        task = LongMotionTask(LENGTHS, OVERLAP)
+        task = LongMotionTask(LENGTHS, OVERLAP, precision="graded")
         made, start = sampler(name=name), noise(task)
         together = made.lockstep(task, gaussian(task), start, SOURCE)
         streamed = [t.result for t in made.stream(task, gaussian(task), lambda i: start[i], SOURCE)]
@@ -153,6 +153,14 @@ def slow_agreement(task: LongMotionTask, values: Tensor, how: str) -> tuple[Tens
     return out, mask
 
 
+def test_graded_precision_falls_to_nothing_and_binary_does_not():
+    graded = LongMotionTask((50, 60), 4, precision="graded").precision(1)[:, 0]
+    torch.testing.assert_close(graded[:6], torch.tensor([0.8, 0.6, 0.4, 0.2, 0.0, 0.0]))
+    binary = LongMotionTask((50, 60), 4).precision(1)[:, 0]
+    assert binary[:6].tolist() == [1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+    assert len(graded) == len(binary) == 60
+
+
 class TestAgreement:
     @pytest.mark.parametrize("lengths", [(60, 70, 80), (41, 40, 45, 60)])  # in the latter three may meet
     @pytest.mark.parametrize("weights", ["flat", "linear"])
@@ -235,6 +243,11 @@ class TestJoining:
 def test_bad_arguments_are_named(arguments: tuple, message: str):
     with pytest.raises(ValueError, match=message):
         LongMotionTask(*arguments)
+
+
+def test_an_unknown_precision_is_named():
+    with pytest.raises(ValueError, match="precision: expected one of graded, binary, got 'soft'"):
+        LongMotionTask((50,), precision="soft")  # pyright: ignore[reportArgumentType]
 
 
 def test_an_unknown_blend_is_named():
