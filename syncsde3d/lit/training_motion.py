@@ -61,7 +61,9 @@ class MotionTraining(AveragedTraining):
         self.text_width = text_width
         if start:
             self.tokenizer = load_tokenizer(start)
-            self.take(MotionNet.from_pretrained(start, torch_dtype=torch.float32))
+            net = MotionNet.from_pretrained(start, torch_dtype=torch.float32)
+            net.register_to_config(_name_or_path="")  # where it was is of no interest later
+            self.take(net)
 
     def configure_model(self) -> None:
         """Build the network, once the data have told the vocabulary and the statistics."""

@@ -36,7 +36,9 @@ class MotionJudgeTraining(AveragedTraining):
         self.save_hyperparameters()
         self.start, self.width, self.noise = start, width, noise
         if start:
-            self.take(MotionJudge.from_pretrained(start, torch_dtype=torch.float32))
+            judge = MotionJudge.from_pretrained(start, torch_dtype=torch.float32)
+            judge.register_to_config(_name_or_path="")  # where it was is of no interest later
+            self.take(judge)
 
     def configure_model(self) -> None:
         """Build the judge, once the data have told vocabulary, classes and statistics."""

@@ -16,10 +16,12 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTextModelWithProjection
 
 from syncsde3d.core.protocols import Denoiser, Step
-from syncsde3d.models.embedded import word_tokenizer
+from syncsde3d.models.embedded import embedded_folder, word_tokenizer
 from syncsde3d.models.motion_diffusion import MotionDiffusion, motion_scheduler
+from syncsde3d.models.motion_judge import MotionJudge
 from syncsde3d.models.motion_net import MotionNet
 from syncsde3d.models.schedulers import SchedulerName, make_scheduler
+from syncsde3d.motion.features import to_features, to_joints
 from syncsde3d.motion.mdm import MDM
 
 WORDS = ("a", "person", "walks", "jumps", "forward", "then", "push", "ups")
@@ -161,6 +163,36 @@ def test_embedded_folder_loads_and_leaves_unknown_words_out(embedded: Path) -> N
     assert out.dtype == torch.float32
     full = ask(model.condition(["a person jumps"], [6]), y, [0])
     assert (out - full).abs().max() < 0.1 * full.abs().max()
+
+
+def test_shipped_model_walks_when_told_to() -> None:
+    """The package's own weights: one sample of each prompt, 20 steps, told apart by how far it goes."""
+    folder = embedded_folder("motion")
+    assert all(file.stat().st_size < 15e6 for file in folder.rglob("*"))
+    assert "NSF EIA-0196217" in (folder / "README.md").read_text(encoding="utf-8")
+    model = MotionDiffusion.from_pretrained(folder)
+    prompts = ["a person walks forward", "a person runs forward", "a person sits still"]
+    denoiser = model.condition(prompts, [60] * 3)
+    scheduler = make_scheduler("dpm++", model.scheduler)
+    scheduler.set_timesteps(20)
+    y = torch.randn(3, 60, 263, generator=torch.Generator().manual_seed(0))
+    patch = torch.arange(3)
+    for t in scheduler.timesteps:
+        now = Step(0, 1, t, 0.5, 0.5, 999.0)
+        told, free = (denoiser.predict(y, now, patch, torch.full((3,), b)) for b in (0, 1))
+        y = scheduler.step(free + denoiser.guidance_scale * (told - free), t, y).prev_sample
+    joints = to_joints(model.decode(y))
+    speed = (joints[:, -1, 0, [0, 2]] - joints[:, 0, 0, [0, 2]]).norm(dim=1) / 59 * 20
+    assert 0.4 < speed[0] < 2
+    assert speed[1] > speed[0] + 0.5
+    assert speed[2] < 0.2
+    height = joints[:, :, 15, 1].mean(1)  # of the head
+    assert height[0] > 1.3
+    assert height[2] < height[0] - 0.2
+    judge = MotionJudge.from_pretrained(embedded_folder("motion-judge"), torch_dtype=torch.float32).eval()
+    with torch.no_grad():
+        opinions = [int(judge(features, prompts).argmax()) for features in to_features(joints)]
+    assert opinions == [0, 1, 2]
 
 
 @pytest.mark.parametrize("steps", [50, 1000])
