@@ -167,7 +167,7 @@ def test_motion_trains_exports_and_goes_on(folder: Path, tmp_path: Path) -> None
     module = MotionTraining(**SMALL, lr=3e-3, decay=0.5)
     source = data(folder)
     first = float(fit(module, source, tmp_path, steps=1).callback_metrics["val_state"])
-    trainer = fit(module, source, tmp_path, steps=60)
+    trainer = fit(module, source, tmp_path, steps=150)
     assert float(trainer.callback_metrics["val_state"]) < first / 2
     model = MotionDiffusion.from_pretrained(tmp_path / "weights")
     torch.testing.assert_close(model.mean, source.mean, atol=1e-3, rtol=1e-3)
