@@ -166,7 +166,7 @@ class Stage:
         self._depths.fill(np.inf)
         for i in np.argsort(-(near + far)):
             if min(near[i], far[i]) > _NEAR:
-                rod = _Rod(a[i], b[i], near[i], far[i], radii[i], self._focal)
+                rod = _Rod(a[i], b[i], float(near[i]), float(far[i]), radii[i], self._focal)
                 window = self._window(np.stack([a[i], b[i]]), max(rod.radii) + 1)
                 if window is not None:
                     left, top, right, bottom = window

@@ -101,4 +101,4 @@ def write_smpl_npz(path: str | os.PathLike[str], parameters: SmplParameters) -> 
 
 def _save(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> None:
     with writing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from syncsde3d.core import Checkpoint, Trajectory
 from syncsde3d.io.output import writing
@@ -18,7 +18,7 @@ def save_trajectories(path: str | os.PathLike[str], trajectories: Iterable[Traje
     """Finished trajectories of a streaming run as one safetensors file, to be extended later."""
     states = {f"states.{t.patch}": t.states.contiguous() for t in trajectories}
     with writing(path) as temporary:
-        save_file(states, temporary)
+        temporary.write_bytes(save(states))
 
 
 def load_trajectories(path: str | os.PathLike[str]) -> list[Trajectory]:

@@ -81,7 +81,8 @@ class ImageEditing(ImageModule):
             refine = 0 if options.get("preset") == "paper" else 2
         if refine < 0:
             raise ValueError(f"refine: expected at least 0, got {refine}")
-        self.find, self.keep_layout, self.refine = find, keep_layout, refine
+        self.find: Found | None = find
+        self.keep_layout, self.refine = keep_layout, refine
         self.threshold, self.captioner, self.matcher = threshold, captioner, matcher
 
     @property

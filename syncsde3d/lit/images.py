@@ -166,10 +166,10 @@ class ImageModule(ItemModule):
             return self.sampler(model).lockstep(task, denoiser, noise, source, on_step)
 
     @contextmanager
-    def progress(self, item: ImageItem, total: int) -> Iterator[Callable[..., None]]:
+    def progress(self, item: ImageItem, total: int) -> Iterator[Callable[..., object]]:
         """A bar of ``total`` steps, and what to call after each."""
         with tqdm(total=total, desc=item.id, unit="step", leave=False, disable=self.hides_progress) as bar:
-            yield lambda *unused: bar.update() and None
+            yield lambda *unused: bar.update()
 
 
 def check_prompts(**prompts: str) -> None:

@@ -32,7 +32,10 @@ class AveragedTraining(L.LightningModule):
         self._started = time.monotonic()
 
     def take(self, net: nn.Module) -> None:
-        """Make ``net`` the trained module."""
+        """Make ``net`` the trained module; where it was loaded from is not exported with it."""
+        for part in net.modules():
+            if "_name_or_path" in getattr(part, "config", ()):
+                part.register_to_config(_name_or_path="")  # pyright: ignore
         self.net = net.train()
         self.average = copy.deepcopy(net).requires_grad_(False).eval()
 

@@ -40,7 +40,7 @@ def start_well(network: MDM, states: Float[Tensor, "n features"]) -> None:
     for layer in network.seqTransEncoder.layers:
         attention = layer.self_attn
         layer.linear2.weight.mul_(BRANCH)  # pyright: ignore
-        look(attention, mark)
+        look(attention, mark)  # pyright: ignore[reportArgumentType]
 
 
 def look(attention: torch.nn.MultiheadAttention, mark: Float[Tensor, " width"]) -> None:

@@ -96,11 +96,12 @@ class MotionDiffusion:
             return cls._embedded(path, torch.device(device), kind)
         network, settings = load_mdm(path)
         folder = path if path.is_dir() else path.parent
-        statistics = load_statistics(folder, mean, std)
+        means, stds = load_statistics(folder, mean, std)
         encoder, tokenizer, revision = _load_clip(text_encoder, kind)
         return cls(
             network.to(device, kind),
-            *(value.to(device) for value in statistics),
+            means.to(device),
+            stds.to(device),
             encoder.to(device),
             tokenizer,
             motion_scheduler(settings.diffusion_steps, settings.noise_schedule),

@@ -102,8 +102,8 @@ def heading(joints: Float[Tensor, "*b t 22 3"]) -> Float[Tensor, "*b t"]:
     Square to the line from right to left, hips and shoulders added, and smoothed over time as HumanML3D
     does (which takes shoulders minus hips: the same for a person who is not twisted).
     """
-    across = sum(joints[..., left, :] - joints[..., right, :] for left, right in _LEFT_RIGHT)
-    across = F.normalize(across, dim=-1)
+    sides = [joints[..., left, :] - joints[..., right, :] for left, right in _LEFT_RIGHT]
+    across = F.normalize(torch.stack(sides).sum(0), dim=-1)
     forward = _smoothed(torch.stack((-across[..., 2], across[..., 0]), dim=-1))
     return torch.atan2(forward[..., 0], forward[..., 1])
 

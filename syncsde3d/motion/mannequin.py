@@ -101,10 +101,10 @@ def surface(
                 mine = crossed.narrow(u, i, cells[u]).narrow(v, j, cells[v])
                 total += mine[..., None] * where.narrow(u, i, cells[u]).narrow(v, j, cells[v])
                 crossings += mine
-        edges.append((crossed, a < 0))
+        edges.append((crossed, a < 0, axis))
     used = crossings > 0
     number = torch.full(cells, -1).masked_scatter(used, torch.arange(int(used.sum())))
-    faces = [_quads(number, *edges[axis], axis) for axis in range(3)]
+    faces = [_quads(number, *edge) for edge in edges]
     return total[used] / crossings[used][:, None], torch.cat(faces)
 
 

@@ -229,7 +229,7 @@ def _twisted(
     if foot is not None:
         side = torch.linalg.cross(F.normalize(bones[:, foot], dim=-1), lower)
         evidence.append(told(side, _FOOT * side.square().sum(-1).square()))
-    right, weight = (sum(parts) for parts in zip(*evidence, strict=True))
+    right, weight = (torch.stack(parts).sum(0) for parts in zip(*evidence, strict=True))
     twist = _steadied(right, weight, _STEADY)
     sure = twist.square().sum(-1).square() * (1 + weight)
     turn = torch.atan2(twist[:, 1], twist[:, 0])
