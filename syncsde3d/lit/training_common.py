@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from diffusers import ConfigMixin
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -34,8 +35,8 @@ class AveragedTraining(L.LightningModule):
     def take(self, net: nn.Module) -> None:
         """Make ``net`` the trained module; where it was loaded from is not exported with it."""
         for part in net.modules():
-            if "_name_or_path" in getattr(part, "config", ()):
-                part.register_to_config(_name_or_path="")  # pyright: ignore
+            if isinstance(part, ConfigMixin):
+                part.register_to_config(_name_or_path="")
         self.net = net.train()
         self.average = copy.deepcopy(net).requires_grad_(False).eval()
 
