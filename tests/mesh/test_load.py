@@ -66,7 +66,7 @@ def test_manifest(shared, case, caplog, opened_files):
         assert_sound(mesh)
         assert len(caplog.records) == bool(mesh.notes)
         assert mesh.notes or case["group"] != "references"
-    own = {path.resolve(), *(shared / "bad_meshes" / name for name in case["companions"])}
+    own = {path.resolve(), *((shared / "bad_meshes" / name).resolve() for name in case["companions"])}
     assert {Path(name).resolve() for name in opened_files if "bad_meshes" in name or "/etc/" in name} <= own
 
 
