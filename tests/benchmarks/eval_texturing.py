@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from syncsde3d.core import NoiseSource
 from syncsde3d.lit.items import MeshItem
 from syncsde3d.lit.texturing import MeshTexturing
 from syncsde3d.lit.training_common import save_grid
@@ -29,8 +28,8 @@ from syncsde3d.models.embedded import embedded_folder
 from syncsde3d.models.judge import Judge
 from syncsde3d.synthetic.buffers import Buffers, render_views
 from syncsde3d.synthetic.captions import held_out
-from syncsde3d.synthetic.materials import COLOURS, MATERIALS
-from syncsde3d.synthetic.pictures import object_picture
+from syncsde3d.synthetic.materials import COLOURS, MATERIALS, luminance
+from syncsde3d.synthetic.pictures import background, object_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 SPOT = ROOT.parent / "shared" / "data" / "meshes" / "spot.obj"
@@ -102,8 +101,8 @@ def main() -> None:
                     MeshItem(path, f"a {colour} {material} {name}", 0, f"{file}-{material}")
                 )
                 seconds = time.perf_counter() - start
-                ground = NoiseSource(0, file).generator("ground")
-                plain = torch.rand(3, generator=ground).tolist()
+                shown = float(luminance(done.texture.mean((1, 2)).numpy()))
+                plain = background(shown, np.random.default_rng(3)).tolist()
                 made = render_textured(done.mesh, done.texture, orbit(VIEWS), (128, 128), background=plain)
                 sheets[strategy] += [true, made * 2 - 1]
                 rows[strategy].append(opinion(judge, made * 2 - 1, colour, material))

@@ -62,7 +62,7 @@ def test_a_recording_on_another_body_keeps_directions_and_feet(body, theirs, sha
     joints, _ = forward(theirs, parameters)
     for a, b in ((1, 4), (4, 7), (16, 18), (19, 21)):
         ours, true = joints[:, b] - joints[:, a], motion.joints[:, b] - motion.joints[:, a]
-        assert torch.cosine_similarity(ours, true, dim=-1).min() > 0.9995  # 1.8 degrees
+        assert torch.cosine_similarity(ours, true, dim=-1).min() > 0.9986  # 3 degrees
     scale = (joints[:, 7] - joints[:, 4]).norm(dim=-1).mean() / 0.4
     assert (joints[:, 0] - motion.joints[:, 0] * scale).norm(dim=-1).max() < 0.03
     assert (joints[:, [10, 11], 1].min() - motion.joints[:, [10, 11], 1].min()).abs() < 0.03
