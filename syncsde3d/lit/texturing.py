@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Literal
 
-import lightning as L
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from syncsde3d.core import Agreement, NoiseSource, Sampler, Strategy, Sync
 from syncsde3d.io.manifest import fingerprint
-from syncsde3d.lit.items import ITEM_ERRORS, Failed, MeshItem, Skipped, TexturedMesh, one_line
+from syncsde3d.lit.item_module import ItemModule, timed
+from syncsde3d.lit.items import MeshItem, TexturedMesh
 from syncsde3d.lit.presets import PRESETS, TextureSettings, view_prompts
 from syncsde3d.mesh.bake import bake
 from syncsde3d.mesh.cameras import Cameras, orbit
@@ -60,7 +57,7 @@ def backdrop_schedule(steps: int, views: int, random: torch.Generator) -> Tensor
     return torch.where(progress[:, None] < 0.8, choice, -1)
 
 
-class MeshTexturing(L.LightningModule):
+class MeshTexturing(ItemModule):
     """Textures meshes from prompts with a pretrained depth-conditioned diffusion model.
 
     Use with ``trainer.predict`` over a :class:`~syncsde3d.MeshDataModule`, writing by a
@@ -155,27 +152,11 @@ class MeshTexturing(L.LightningModule):
             "models": dict(self.model.revisions),
         }
 
-    def predict_step(self, batch: list[MeshItem], batch_idx: int) -> list[TexturedMesh | Skipped | Failed]:
-        return [self._attempt(item) for item in batch]
+    def key(self, item: MeshItem) -> str:
+        return fingerprint(item, self.describe())
 
-    def _attempt(self, item: MeshItem) -> TexturedMesh | Skipped | Failed:
-        try:
-            if self._is_done(item):
-                return Skipped(item)
-            return self.texture(item)
-        except ITEM_ERRORS as error:
-            return Failed(item, one_line(error))
-
-    def _is_done(self, item: MeshItem) -> bool:
-        """Whether a writer of this run already holds the item's result, made with the same settings."""
-        callbacks = getattr(self._trainer, "callbacks", ())
-        key = None
-        for callback in callbacks:
-            if hasattr(callback, "is_done"):
-                key = key or fingerprint(item, self.describe())
-                if callback.is_done(item, key):
-                    return True
-        return False
+    def make(self, item: MeshItem) -> TexturedMesh:
+        return self.texture(item)
 
     def texture(self, item: MeshItem) -> TexturedMesh:
         """One mesh, from file to texture. Raises ValueError or OSError for an item that cannot be done."""
@@ -186,17 +167,17 @@ class MeshTexturing(L.LightningModule):
             raise ValueError(f"prompt: empty for mesh '{item.mesh}', expected words")
         seconds: dict[str, float] = {}
         cameras = orbit(self.settings.views, DISTANCE, FOV).to(self.device)
-        with _timed(seconds, "load"):
+        with timed(seconds, "load"):
             mesh = ensure_uvs(load_mesh(item.mesh), self.texture_size).to(self.device)
-        with _timed(seconds, "geometry"):
+        with timed(seconds, "geometry"):
             control = self._control_images(mesh, cameras, model)
             visibility = Visibility.of(mesh, cameras, self.rasterizer)
             task = self._task(mesh, cameras, visibility, model, item)
-        with _timed(seconds, "sample"):
+        with timed(seconds, "sample"):
             latents = self._sample(task, control, model, item)
-        with _timed(seconds, "decode"):
+        with timed(seconds, "decode"):
             views = (model.decode(latents) / 2 + 0.5).clamp(0, 1).float()
-        with _timed(seconds, "bake"):
+        with timed(seconds, "bake"):
             baked = bake(mesh, cameras, views, self.rasterizer, self.texture_size, visibility=visibility)
             texture = baked.texture
             if self.refine:
@@ -280,8 +261,9 @@ class MeshTexturing(L.LightningModule):
             sync=self.sync,
             max_batch=self.max_batch,
         )
-        hidden = self._trainer is None or self.trainer.progress_bar_callback is None
-        with tqdm(total=settings.steps, desc=item.id, unit="step", leave=False, disable=hidden) as bar:
+        with tqdm(
+            total=settings.steps, desc=item.id, unit="step", leave=False, disable=self.hides_progress
+        ) as bar:
             return sampler.lockstep(
                 task,
                 denoiser,
@@ -289,10 +271,3 @@ class MeshTexturing(L.LightningModule):
                 NoiseSource(item.seed, item.id),
                 on_step=lambda done, total, states: bar.update(),
             )
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[stage] = round(time.perf_counter() - start, 3)
