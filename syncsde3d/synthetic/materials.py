@@ -76,20 +76,20 @@ def _plain(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
 
 
 def _striped(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
-    t = p[:, 1] / rng.uniform(0.29, 0.37) + rng.uniform()
+    t = p[:, 1] / rng.uniform(0.36, 0.44) + rng.uniform()
     return mix(base, accent(base), step(ridge(t), 0.62, 0.12))
 
 
 def _checkered(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    size = rng.uniform(0.46, 0.56)
+    size = rng.uniform(0.52, 0.62)
     a, b = step(ridge(u / size), 0.5, 0.1), step(ridge(v / size), 0.5, 0.1)
     return mix(base, accent(base), a + b - 2 * a * b)
 
 
 def _polka(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    size = rng.uniform(0.30, 0.36)
+    size = rng.uniform(0.38, 0.46)
     row = np.floor(v / size)
     du = frac(u / size + 0.5 * (row % 2)) - 0.5
     return mix(base, accent(base), step(-np.hypot(du, frac(v / size) - 0.5), -0.31, 0.08))
@@ -97,12 +97,12 @@ def _polka(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
 
 def _brick(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    height = rng.uniform(0.19, 0.23)
+    height = rng.uniform(0.27, 0.32)
     row = np.floor(v / height)
-    x = u / (2.1 * height) + 0.5 * (row % 2)
+    x = u / (1.8 * height) + 0.5 * (row % 2)
     tone = 0.86 + 0.22 * cell_value(np.floor(x), row)
-    edge = np.minimum(ridge(v / height) * 0.5 * height, ridge(x) * 1.05 * height)
-    return mix(base * tone[:, None], accent(base) * 0.92, step(-edge, -0.021, 0.014))
+    edge = np.minimum(ridge(v / height) * 0.5 * height, ridge(x) * 0.9 * height)
+    return mix(base * tone[:, None], accent(base) * 0.92, step(-edge, -0.034, 0.02))
 
 
 def _wooden(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
@@ -111,14 +111,14 @@ def _wooden(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     )  # off the object, so that the grain runs upright
     x, z = p[:, 0] - centre[0], p[:, 2] - centre[1]
     warp = 0.35 * waves(p * np.array([1, 0.5, 1], np.float32), 0.8, rng)
-    t = frac(np.hypot(x, z) / rng.uniform(0.17, 0.21) + warp)
+    t = frac(np.hypot(x, z) / rng.uniform(0.22, 0.27) + warp)
     return mix(base * 1.08, shift(base, 0.55), np.clip(1.25 * t * t, 0, 1))
 
 
 def _marble(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     slope = np.array([0.6, 1.0, 0.5], np.float32) * rng.choice([-1, 1], 3)
-    phase = p @ slope / 0.62 + 0.34 * waves(p, 0.8, rng) + 0.12 * waves(p, 0.32, rng)
-    vein = np.clip(1.25 - np.abs(ridge(phase) - 0.5) / 0.15, 0, 1)
+    phase = p @ slope / 0.95 + 0.34 * waves(p, 0.9, rng) + 0.08 * waves(p, 0.4, rng)
+    vein = np.clip(1.25 - np.abs(ridge(phase) - 0.5) / 0.16, 0, 1)
     cloud = 0.97 + 0.06 * waves(p, 0.6, rng, 5)
     return mix(base * cloud[:, None], accent(base), vein)
 
@@ -133,7 +133,7 @@ def _camouflage(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Ar
 
 def _leather(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    size = rng.uniform(0.36, 0.42)
+    size = rng.uniform(0.44, 0.52)
     a, b = ridge((u + v) / size / 1.4), ridge((u - v) / size / 1.4)
     pillow = np.minimum(a, b)
     button = step(-np.maximum(a, b), -0.2, 0.1)
@@ -144,21 +144,21 @@ def _leather(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array
 
 def _denim(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    size = rng.uniform(0.60, 0.70)
+    size = rng.uniform(0.66, 0.76)
     fade = np.clip(0.5 + 0.5 * waves(p, 0.7, rng), 0, 1)
     out = mix(base, np.float32(0.66) * base + np.float32(0.24), 0.75 * fade)
     thread = np.array([0.96, 0.68, 0.18], np.float32)
     for along, across in ((u, v), (v, u)):
         d = np.abs(frac(across / size) - 0.5) * size
-        out = mix(out, shift(base, 0.7), step(-d, -0.022, 0.015))
-        dash = step(ridge(along / 0.17), 0.38, 0.2)
-        out = mix(out, thread, dash * step(-np.abs(d - 0.062), -0.019, 0.014))
+        out = mix(out, shift(base, 0.7), step(-d, -0.03, 0.02))
+        dash = step(ridge(along / 0.26), 0.3, 0.2)
+        out = mix(out, thread, dash * step(-np.abs(d - 0.085), -0.036, 0.02))
     return out
 
 
 def _knitted(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    size = rng.uniform(0.26, 0.31)
+    size = rng.uniform(0.36, 0.42)
     column = ridge(u / size)
     t = frac(v / (0.72 * size) + 0.75 * column)
     gap = np.maximum(step(-ridge(t), -0.42, 0.2), step(-column, -0.14, 0.12))
@@ -167,7 +167,7 @@ def _knitted(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array
 
 def _plaid(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    size = rng.uniform(0.52, 0.62)
+    size = rng.uniform(0.58, 0.68)
     bands = step(ridge(u / size), 0.56, 0.08) + step(ridge(v / size), 0.56, 0.08)
     out = mix(base, shift(base, 0.66), 0.5 * bands)
     line = np.maximum(step(-ridge(u / size), -0.13, 0.07), step(-ridge(v / size), -0.13, 0.07))
@@ -183,18 +183,18 @@ def _rusty(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
 
 def _stone(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    size = rng.uniform(0.30, 0.36)
+    size = rng.uniform(0.42, 0.50)
     border, value = cells(u / size, v / size, int(rng.integers(1 << 16)))
     grey = np.float32(0.86) * base + np.float32(0.14 * luminance(base))
     out = grey * (0.72 + 0.42 * value)[:, None]
     out = out * (0.8 + 0.35 * np.clip(border * 1.6, 0, 0.7))[:, None]
-    gap = np.full(3, 0.08 if luminance(base) > 0.22 else 0.42, np.float32)
-    return mix(out, gap, step(-border, -0.13, 0.08))
+    gap = np.full(3, 0.08 if luminance(base) > 0.72 else 0.62, np.float32)
+    return mix(out, gap, step(-border, -0.16, 0.08))
 
 
 def _grassy(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n, rng)
-    size = rng.uniform(0.25, 0.30)
+    size = rng.uniform(0.36, 0.42)
     v = v / size + 0.10 * waves(p, 0.5, rng, 5)
     u = u / (0.62 * size) + 0.10 * waves(p, 0.5, rng, 5)
     row, t = np.floor(v), frac(v)
