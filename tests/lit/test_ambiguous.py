@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError
 from PIL import Image
 from tiny import tiny_stable_diffusion
 from tiny_images import tiny_if, tiny_upscaler
@@ -20,6 +22,8 @@ from syncsde3d.io.manifest import read_manifest
 from syncsde3d.lit.ambiguous import view_names
 from syncsde3d.lit.cli import main
 from syncsde3d.models import embedded
+from syncsde3d.models.deepfloyd import DEEPFLOYD
+from syncsde3d.models.upscaler import UPSCALER
 from syncsde3d.tasks.ambiguous_image import AmbiguousImage as AmbiguousImageTask
 
 ITEM = AmbiguousItem(("a red boot", "a chair"), ("rotate_90",), id="x")
@@ -75,7 +79,9 @@ class TestSampling:
     def test_stages_follow_each_other(self, folder: Path, tmp_path: Path):
         second, upscaler = tiny_if(tmp_path / "second", second=True), tiny_upscaler(tmp_path / "up")
         first = tiny_if(tmp_path / "first")
-        made = module(first, second=str(second), upscaler=str(upscaler))
+        made = module(first, second=str(second), upscaler=str(upscaler), low_memory=True)
+        assert made.upscaler is not None
+        assert made.upscaler.vae.use_tiling
         result = made.make(AmbiguousItem(("a red boot", "a chair", "a view"), ("flip_vertical", "rotate_90")))
         assert result.pictures["image"].shape == (32, 32, 3)  # 8 to 16 to 32
         assert set(result.pictures) == {"image", "view_1", "view_2"}
@@ -83,12 +89,29 @@ class TestSampling:
         assert set(result.seconds) == {"sample", "enlarge", "decode"}
         assert result.pictures["image"].std() > 5
 
-    def test_a_second_stage_that_is_none_is_refused(self, folder: Path, tmp_path: Path):
+    def test_a_stage_in_the_wrong_place_is_refused(self, folder: Path, tmp_path: Path):
+        second = tiny_if(tmp_path / "second", second=True)
+        with pytest.raises(ValueError, match="is a IFSuperResolutionPipeline, expected .*first stage"):
+            module(second)
         with pytest.raises(ValueError, match="takes no pictures"):
             module(folder, second=str(folder))
         latent = tiny_stable_diffusion(tmp_path / "sd")
         with pytest.raises(ValueError, match="second: expected a model in pixels"):
             module(latent, second=str(folder))
+
+    def test_a_gated_model_says_what_to_do_in_one_line(self, monkeypatch: pytest.MonkeyPatch):
+        def refuse(*_: Any, **__: Any) -> str:
+            raise GatedRepoError.__new__(GatedRepoError)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+        made = AmbiguousImage(model="deepfloyd")
+        assert (made.second_name, made.upscaler_name) == (DEEPFLOYD[1], UPSCALER)
+        with pytest.raises(ValueError, match="'DeepFloyd/IF-I-XL-v1.0' is gated") as caught:
+            made.setup("predict")
+        said = str(caught.value)
+        assert "\n" not in said
+        for part in ("accept its terms at https://", "DeepFloyd/IF-I-XL-v1.0", "hf auth login", "local copy"):
+            assert part in said
 
     def test_a_latent_model_works_too(self, tmp_path: Path):
         result = module(tiny_stable_diffusion(tmp_path / "sd")).make(ITEM)

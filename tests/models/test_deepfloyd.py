@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import pytest
 import torch
 from diffusers import DDPMScheduler, DiffusionPipeline
-from huggingface_hub.errors import GatedRepoError
 from tiny_images import sample, tiny_if, tiny_upscaler
 
 from syncsde3d.core import Denoiser, NoiseSource
-from syncsde3d.models.cascade import load_cascade
 from syncsde3d.models.deepfloyd import PixelDiffusion
 from syncsde3d.models.schedulers import make_scheduler
 from syncsde3d.models.text import Blend
@@ -151,8 +148,8 @@ class TestText:
         reads: list[str] = []
         load = prompt_encoder.load_component
         monkeypatch.setattr(prompt_encoder, "load_component", lambda *a: reads.append(a[2]) or load(*a))
-        stages = load_cascade(*(str(f) for f in folders[:2])).stages
-        assert stages[0].text is stages[1].text
+        first = PixelDiffusion.from_pretrained(str(folders[0]))
+        stages = (first, PixelDiffusion.from_pretrained(str(folders[1]), text=first.text))
         known = stages[0].encode_prompts([*PROMPTS, ""])
         assert (reads, stages[0].text._network) == (["text_encoder"], None)
         assert torch.equal(stages[1].encode_prompts(["", PROMPTS[0].upper()]), known[[2, 0]])
@@ -168,35 +165,11 @@ class TestText:
 
 
 class TestLoading:
-    def test_a_cascade_of_three(self, folders: tuple[Path, Path, Path]):
-        cascade = load_cascade(*(str(f) for f in folders), low_memory=True)
-        assert (len(cascade.stages), cascade.size) == (2, 32)
-        assert cascade.revisions == {str(f): None for f in folders}
-        assert cascade.upscaler is not None
-        assert cascade.upscaler.vae.use_tiling
-
-    def test_stages_in_the_wrong_place_are_named(self, folders: tuple[Path, Path, Path]):
-        one, two, three = map(str, folders)
-        for arguments, message in (
-            ((two,), "model: .* enlarges pictures, expected a first stage"),
-            ((one, one), "second: .* takes no pictures, expected a second stage"),
-            ((one, None, two), "expected diffusers' layout of Stable Diffusion's upscaler"),
-            ((three,), "U-Net takes 7 channels, expected 3, or 6 to enlarge"),
-        ):
-            with pytest.raises(ValueError, match=message):
-                load_cascade(*arguments)
-
-    def test_a_gated_model_says_what_to_do_in_one_line(self, monkeypatch: pytest.MonkeyPatch):
-        def refuse(*_: Any, **__: Any) -> str:
-            raise GatedRepoError.__new__(GatedRepoError)
-
-        monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-        with pytest.raises(ValueError, match="'DeepFloyd/IF-I-XL-v1.0' is gated") as caught:
-            load_cascade("deepfloyd")
-        said = str(caught.value)
-        assert "\n" not in said
-        for part in ("accept its terms at https://", "DeepFloyd/IF-I-XL-v1.0", "hf auth login", "local copy"):
-            assert part in said
+    def test_a_model_of_another_kind_is_named(self, folders: tuple[Path, Path, Path]):
+        with pytest.raises(ValueError, match="expected diffusers' layout of Stable Diffusion's upscaler"):
+            Upscaler.from_pretrained(str(folders[1]))
+        with pytest.raises(ValueError, match="U-Net takes 7 channels, expected 3, or 6 to enlarge"):
+            PixelDiffusion.from_pretrained(str(folders[2]))
 
     def test_the_schedulers_by_name_fit(self, first: PixelDiffusion):
         noise = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
