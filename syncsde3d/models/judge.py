@@ -45,11 +45,15 @@ class _Tower(nn.Module):
         self.levels = nn.Sequential(*(_Residual(a, b) for a, b in zip(widths, widths[1:], strict=False)))
         self.every, self.features = every, 2 * (sum(widths[1:]) if every else widths[-1])
 
-    def forward(self, images: Tensor) -> Tensor:
-        x, pooled = self.stem(images), []
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """What each level holds, [b, c, h, w]."""
+        x, held = self.stem(images), []
         for level in self.levels:
-            x = level(x)
-            pooled += [x.mean((2, 3)), x.amax((2, 3))]
+            held.append(x := level(x))
+        return held
+
+    def forward(self, images: Tensor) -> Tensor:
+        pooled = [pool for x in self.maps(images) for pool in (x.mean((2, 3)), x.amax((2, 3)))]
         return torch.cat(pooled if self.every else pooled[-2:], 1)
 
 

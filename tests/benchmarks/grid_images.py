@@ -7,8 +7,10 @@ Figures, in means over the results:
   wide       seam: gradient across the borders of windows, by that across other columns of latents; 1 is none.
   masked     outside: distance of the picture from the background's trajectory outside the mask.
   ambiguous  right, wrong: the judge's score of the prompt that a view is for, and of the other one.
-  edit       reconstruction, background: error of the inversion, and distance outside the region.
+  edit       reconstruction, background: error of the inversion, and distance outside the region;
+             inside, outside: perceptual distance (LPIPS's, by the judge's features) in and outside it.
 Distances are root mean squares on the scale [0, 1].
+--inv-lambda 0 1 2 ...: rows of syncsde at these strengths instead of the strategies (the paper's Figure 9).
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from syncsde3d import (
     WideItem,
 )
 from syncsde3d.io.images import contact_sheet, write_png
+from syncsde3d.metrics.images import perceptual_distance
 from syncsde3d.models.embedded import embedded_folder
 from syncsde3d.models.judge import Judge
 
@@ -95,15 +98,29 @@ def scores(result: ImageResult, judge: Judge) -> tuple[float, float]:
     return float(right), float((found.sum() - found.diagonal().sum()) / (found.numel() - len(found)))
 
 
-def measure(task: str, module: Any, result: ImageResult, judge: Judge | None) -> dict[str, float]:
+@torch.no_grad()
+def perceived(result: ImageResult, judge: Judge) -> dict[str, float]:
+    """Perceptual distance of an edit from its source inside and outside the edited region."""
+    maps = [
+        judge.material.maps(torch.from_numpy(result.pictures[name]).permute(2, 0, 1)[None] / 127.5 - 1)
+        for name in ("source", "image")
+    ]
+    inside = torch.from_numpy(result.pictures["mask"][..., 0] > 127)[None]
+    regions = {"inside": inside, "outside": ~inside}
+    return {
+        name: float(perceptual_distance(*maps, where)) if where.any() else float("nan")
+        for name, where in regions.items()
+    }
+
+
+def measure(task: str, module: Any, result: ImageResult, judge: Judge) -> dict[str, float]:
     if task == "wide":
         return {"seam": seam(result, module.loaded.factor)}
     if task == "masked":
         return {"outside": outside(result)}
     if task == "edit":
         names = {"reconstruction": "reconstruction_error", "background": "background_change"}
-        return {short: result.figures[name] for short, name in names.items()}
-    assert judge is not None
+        return {short: result.figures[name] for short, name in names.items()} | perceived(result, judge)
     return dict(zip(("right", "wrong"), scores(result, judge), strict=True))
 
 
@@ -128,30 +145,32 @@ def main() -> None:
     parser.add_argument("--judge", help="judge folder; the shipped one if not given")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--inv-lambda", nargs="+", type=float, default=())
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--width", type=int, help="of wide images, pixels")
     parser.add_argument("--out", type=Path, default=Path("renders/images"))
     args = parser.parse_args()
-    judge = None
-    if "ambiguous" in args.tasks:
-        judge = Judge.from_pretrained(args.judge or embedded_folder("judge")).float().eval()  # pyright: ignore
+    judge = Judge.from_pretrained(args.judge or embedded_folder("judge")).float().eval()  # pyright: ignore
+    ways: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in args.strategies}
+    if args.inv_lambda:
+        ways = {f"1/λ = {value:g}": {"inv_lambda": value} for value in args.inv_lambda}
     for task in args.tasks:
         kind, make_item = TASKS[task]
         pictures: list[np.ndarray] = []
         labels: list[str] = []
         rows = []
-        for strategy in args.strategies:
+        for label, way in ways.items():
             options = {"width": args.width} if task == "wide" else {}
             if task == "edit":
                 options["find"] = "contrast"
             module = kind(
                 model=args.pixel_model if task == "ambiguous" else args.model,
-                strategy=strategy,
                 steps=args.steps,
                 guidance_scale=args.guidance,
                 **options,
+                **way,
             )
             module.setup("predict")
             start, measured = time.perf_counter(), []
@@ -159,19 +178,17 @@ def main() -> None:
                 result = module.make(make_item(seed))
                 measured.append(measure(task, module, result, judge))
                 pictures.append(shown(result))
-                labels.append(strategy)
+                labels.append(label)
             seconds = (time.perf_counter() - start) / args.count
             means = {name: float(np.mean([m[name] for m in measured])) for name in measured[0]}
-            rows.append((strategy, means, seconds))
+            rows.append((label, means, seconds))
         write_png(
             args.out / f"{task}.png", contact_sheet(pictures, 1 if task == "wide" else args.count, labels)
         )
         names = list(rows[0][1])
         print(f"\n| {task} | {' | '.join(names)} | seconds each |\n|{'---|' * (len(names) + 2)}")
-        for strategy, means, seconds in rows:
-            print(
-                f"| {strategy} | {' | '.join(f'{means[n]:.3f}' for n in names)} | {seconds:.1f} |", flush=True
-            )
+        for label, means, seconds in rows:
+            print(f"| {label} | {' | '.join(f'{means[n]:.3f}' for n in names)} | {seconds:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
