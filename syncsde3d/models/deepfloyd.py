@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from syncsde3d.core.protocols import Prediction, Step
-from syncsde3d.models.pretrained import check_parts, find_model, load_component, load_scheduler, to_dtype
+from syncsde3d.models.pretrained import find_parts, load_parts, load_scheduler, to_dtype
 from syncsde3d.models.prompt_encoder import PromptEncoder
 from syncsde3d.models.schedulers import trained_prediction
 from syncsde3d.models.text import Prompt, check_prompts, mix, texts
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 #: Stages I and II of the published cascade; both gated: their licence has to be accepted on the hub.
 DEEPFLOYD = ("DeepFloyd/IF-I-XL-v1.0", "DeepFloyd/IF-II-L-v1.0")
-
-_TEXT = tuple(f"{part}/*" for part in ("text_encoder", "tokenizer"))
-_FILES = ("model_index.json", "unet/*.json", "unet/*.safetensors", "*scheduler/*.json")
 
 
 class PixelDiffusion:
@@ -87,15 +84,13 @@ class PixelDiffusion:
         import diffusers
 
         precision = to_dtype(dtype)
-        source = find_model(model, _FILES if text else _FILES + _TEXT, instead=DEEPFLOYD)
         needed = ("unet", "scheduler") if text else ("unet", "scheduler", "text_encoder", "tokenizer")
-        check_parts(source, needed, "DeepFloyd IF")
-        unet = load_component(diffusers.UNet2DConditionModel, source, "unet", precision).to(device)
-        noising = None
-        if source.has("image_noising_scheduler"):
-            noising = load_scheduler(source, "image_noising_scheduler")
+        second = "image_noising_scheduler"
+        source = find_parts(model, needed, "DeepFloyd IF", (second,), instead=DEEPFLOYD)
+        parts = load_parts(source, {"unet": diffusers.UNet2DConditionModel}, precision, device)
+        noising = load_scheduler(source, second) if source.has(second) else None
         text = text or PromptEncoder(source, precision, torch.device(device), keep_text)
-        return cls(unet, text, load_scheduler(source), noising, {source.name: source.revision})
+        return cls(**parts, text=text, noising=noising, revisions={source.name: source.revision})
 
     @property
     def device(self) -> torch.device:

@@ -15,7 +15,12 @@ from torch import Tensor
 from syncsde3d.core.protocols import Prediction, Step
 from syncsde3d.models.autoencoder import LatentImages, latent_factor
 from syncsde3d.models.schedulers import trained_prediction
-from syncsde3d.models.stable_diffusion import DEPTH_CONTROLNET, check_controlnet, check_unet, load_parts
+from syncsde3d.models.stable_diffusion import (
+    DEPTH_CONTROLNET,
+    check_controlnet,
+    check_unet,
+    load_stable_diffusion,
+)
 from syncsde3d.models.text import Prompt, check_prompts, mix, texts, tokenize
 
 if TYPE_CHECKING:
@@ -91,7 +96,7 @@ class LatentDiffusion(LatentImages):
         Raises:
             ValueError: not found, gated, damaged, or of another family; one line.
         """
-        parts = load_parts(model, controlnet, dtype, torch.device(device), text_only)
+        parts = load_stable_diffusion(model, controlnet, dtype, torch.device(device), text_only)
         parts["vae"].use_slicing, parts["vae"].use_tiling = vae_slicing, vae_tiling
         return cls(**parts, max_batch=max_batch)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
+_KINDS = ("json", "txt", "model", "safetensors")
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -73,6 +75,52 @@ def find_model(name: str, files: Sequence[str], option: str = "model", instead: 
     return Source(name, Path(found), Path(found).name)
 
 
+def find_parts(
+    name: str,
+    needed: Sequence[str],
+    family: str,
+    optional: Sequence[str] = (),
+    option: str = "model",
+    instead: Sequence[str] = (),
+) -> Source:
+    """The folder of a model in diffusers' layout, one subfolder per part; of these only what it asks for.
+
+    needed, optional: the parts. family: what the message calls models that have them. Else, and errors: see
+    :func:`find_model`; a folder that lacks a part is refused before its gigabytes are read.
+    """
+    files = [f"{part}/*.{kind}" for part in (*needed, *optional) for kind in _KINDS]
+    source = find_model(name, ("model_index.json", *files), option, instead)
+    for part in needed:
+        if not source.has(part):
+            raise ValueError(
+                f"model: '{source.name}' has no '{part}' in '{source.folder}'; expected diffusers' layout of "
+                f"{family}"
+            )
+    return source
+
+
+def load_parts(
+    source: Source,
+    kinds: Mapping[str, Any],
+    dtype: torch.dtype,
+    device: torch.device | str,
+    exact: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Networks, tokenizers and the scheduler of a model, under the names of their subfolders.
+
+    kinds: the class of each, the tokenizers by names that say so. exact: networks that stay float32.
+    Raises ValueError as :func:`load_component`.
+    """
+    parts = {}
+    for name, kind in kinds.items():
+        if name.startswith("tokenizer"):
+            parts[name] = load_tokenizer(kind, source, name)
+        else:
+            own = torch.float32 if name in exact else dtype
+            parts[name] = load_component(kind, source, name, own).to(device)
+    return {**parts, "scheduler": load_scheduler(source)}
+
+
 def load_component(kind: Any, source: Source, subfolder: str, dtype: torch.dtype) -> Any:
     """One network of a model, frozen and in evaluation mode, all of its weights read from safetensors.
 
@@ -86,14 +134,15 @@ def load_component(kind: Any, source: Source, subfolder: str, dtype: torch.dtype
     files = [path.name for path in folder.glob("*.safetensors")]
     variant = "fp16" if files and all(".fp16" in name for name in files) else None
     try:
-        network, info = kind.from_pretrained(
-            folder,
-            torch_dtype=dtype,
-            variant=variant,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        with no_loading_bars():
+            network, info = kind.from_pretrained(
+                folder,
+                torch_dtype=dtype,
+                variant=variant,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
     except Exception as error:  # the libraries raise a dozen kinds here, none documented
         raise ValueError(
             f"{name} cannot be read from '{folder}' (safetensors only): {_brief(error)}"
@@ -101,6 +150,26 @@ def load_component(kind: Any, source: Source, subfolder: str, dtype: torch.dtype
     if missing := sorted(info["missing_keys"]):
         raise ValueError(f"{name} in '{folder}' lacks {len(missing)} of its weights, such as '{missing[0]}'")
     return network.eval().requires_grad_(False)
+
+
+@contextmanager
+def no_loading_bars() -> Iterator[None]:
+    """Without diffusers' and transformers' progress bars in the block: files are read in seconds.
+
+    For reading only, as the hub's bars, which transformers switches with its own, are to show downloads.
+    """
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    libraries = (diffusers.utils.logging, transformers.utils.logging)
+    shown = [library for library in libraries if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
 
 
 def load_tokenizer(kind: Any, source: Source, subfolder: str) -> Any:
@@ -120,16 +189,6 @@ def load_scheduler(source: Source, subfolder: str = "scheduler") -> Any:
     if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
         raise ValueError(f"model '{source.name}': '{config.get('_class_name')}' is no scheduler of diffusers")
     return cast(Any, kind).from_config(config)
-
-
-def check_parts(source: Source, parts: Sequence[str], family: str) -> None:
-    """Refuse, by ValueError, a folder that lacks a part of its family, before its gigabytes are read."""
-    for part in parts:
-        if not source.has(part):
-            raise ValueError(
-                f"model: '{source.name}' has no '{part}' in '{source.folder}'; expected diffusers' layout of "
-                f"{family}"
-            )
 
 
 def to_dtype(name: str) -> torch.dtype:

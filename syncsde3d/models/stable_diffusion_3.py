@@ -12,14 +12,7 @@ from torch.nn.functional import pad
 
 from syncsde3d.core.protocols import Prediction, Step
 from syncsde3d.models.autoencoder import LatentImages, latent_factor
-from syncsde3d.models.pretrained import (
-    check_parts,
-    find_model,
-    load_component,
-    load_scheduler,
-    load_tokenizer,
-    to_dtype,
-)
+from syncsde3d.models.pretrained import find_parts, load_parts, to_dtype
 from syncsde3d.models.schedulers import trained_prediction
 from syncsde3d.models.text import Prompt, check_prompts, mix, texts, tokenize
 
@@ -31,9 +24,6 @@ STABLE_DIFFUSION_3 = "stabilityai/stable-diffusion-3.5-medium"
 T5_TOKENS = 256
 
 _CLIPS = ("text_encoder", "text_encoder_2")
-_NEEDED = ("transformer", "vae", *_CLIPS, "tokenizer", "tokenizer_2", "scheduler")
-_T5 = ("text_encoder_3", "tokenizer_3")
-_KINDS = ("json", "txt", "model", "safetensors")
 
 
 class StableDiffusion3(LatentImages):
@@ -89,23 +79,18 @@ class StableDiffusion3(LatentImages):
         from transformers import AutoTokenizer, CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel
 
         precision = to_dtype(dtype)
-        folders = _NEEDED if low_memory else (*_NEEDED, *_T5)
-        files = ("model_index.json", *(f"{folder}/*.{kind}" for folder in folders for kind in _KINDS))
-        source = find_model(model, files, instead=(STABLE_DIFFUSION_3,))
-        check_parts(source, _NEEDED, "Stable Diffusion 3")
         kinds: dict[str, Any] = {
             "transformer": diffusers.SD3Transformer2DModel,
             "vae": diffusers.AutoencoderKL,
             **dict.fromkeys(_CLIPS, CLIPTextModelWithProjection),
+            **dict.fromkeys(("tokenizer", "tokenizer_2"), CLIPTokenizer),
         }
-        tokenizers: dict[str, Any] = dict.fromkeys(("tokenizer", "tokenizer_2"), CLIPTokenizer)
-        if not low_memory and source.has("text_encoder_3"):
-            kinds["text_encoder_3"], tokenizers["tokenizer_3"] = T5EncoderModel, AutoTokenizer
-        parts = {
-            name: load_component(kind, source, name, precision).to(device) for name, kind in kinds.items()
-        }
-        parts |= {name: load_tokenizer(kind, source, name) for name, kind in tokenizers.items()}
-        parts["scheduler"] = load_scheduler(source)
+        t5 = {} if low_memory else {"text_encoder_3": T5EncoderModel, "tokenizer_3": AutoTokenizer}
+        needed, family = (*kinds, "scheduler"), "Stable Diffusion 3"
+        source = find_parts(model, needed, family, tuple(t5), instead=(STABLE_DIFFUSION_3,))
+        if source.has("text_encoder_3"):
+            kinds |= t5
+        parts = load_parts(source, kinds, precision, device)
         parts["vae"].use_slicing = parts["vae"].use_tiling = low_memory
         return cls(parts, max_batch, {source.name: source.revision})
 

@@ -11,14 +11,7 @@ from torch import Tensor
 
 from syncsde3d.core.protocols import Prediction, Step
 from syncsde3d.models.autoencoder import LatentImages, latent_factor
-from syncsde3d.models.pretrained import (
-    check_parts,
-    find_model,
-    load_component,
-    load_scheduler,
-    load_tokenizer,
-    to_dtype,
-)
+from syncsde3d.models.pretrained import find_parts, load_parts, to_dtype
 from syncsde3d.models.schedulers import trained_prediction
 from syncsde3d.models.text import Prompt, check_prompts, mix, texts, tokenize
 
@@ -26,12 +19,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 STABLE_DIFFUSION_XL = "stabilityai/stable-diffusion-xl-base-1.0"
-
-_NEEDED = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler")
-_FILES = (
-    "model_index.json",
-    *(f"{part}/*.{kind}" for part in _NEEDED for kind in ("json", "txt", "safetensors")),
-)
 
 
 class StableDiffusionXL(LatentImages):
@@ -89,21 +76,17 @@ class StableDiffusionXL(LatentImages):
         from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
         precision = to_dtype(dtype)
-        source = find_model(model, _FILES, instead=(STABLE_DIFFUSION_XL,))
-        check_parts(source, _NEEDED, "Stable Diffusion XL's base model")
-        upcast = precision == torch.float16 and source.config("vae").get("force_upcast", True)
         kinds = {
             "unet": diffusers.UNet2DConditionModel,
             "vae": diffusers.AutoencoderKL,
             "text_encoder": CLIPTextModel,
             "text_encoder_2": CLIPTextModelWithProjection,
+            **dict.fromkeys(("tokenizer", "tokenizer_2"), CLIPTokenizer),
         }
-        types = dict.fromkeys(kinds, precision) | ({"vae": torch.float32} if upcast else {})
-        parts = {
-            name: load_component(kind, source, name, types[name]).to(device) for name, kind in kinds.items()
-        }
-        parts |= {n: load_tokenizer(CLIPTokenizer, source, n) for n in ("tokenizer", "tokenizer_2")}
-        parts["scheduler"] = load_scheduler(source)
+        needed, family = (*kinds, "scheduler"), "Stable Diffusion XL's base model"
+        source = find_parts(model, needed, family, instead=(STABLE_DIFFUSION_XL,))
+        upcast = precision == torch.float16 and source.config("vae").get("force_upcast", True)
+        parts = load_parts(source, kinds, precision, device, exact=("vae",) if upcast else ())
         parts["vae"].use_slicing = parts["vae"].use_tiling = low_memory
         index = source.config("", "model_index.json")
         zero = bool(index.get("force_zeros_for_empty_prompt", True))

@@ -10,7 +10,7 @@ import torch
 from syncsde3d.core.protocols import Prediction
 from syncsde3d.models.autoencoder import LatentImages, latent_factor
 from syncsde3d.models.deepfloyd import ConditionedPixels, noised
-from syncsde3d.models.pretrained import check_parts, find_model, load_component, load_scheduler, to_dtype
+from syncsde3d.models.pretrained import find_parts, load_parts, load_scheduler, to_dtype
 from syncsde3d.models.prompt_encoder import PromptEncoder
 from syncsde3d.models.schedulers import trained_prediction
 from syncsde3d.models.text import Prompt, check_prompts, mix, texts
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 UPSCALER = "stabilityai/stable-diffusion-x4-upscaler"
 
 _NEEDED = ("unet", "vae", "text_encoder", "tokenizer", "scheduler", "low_res_scheduler")
-_FILES = tuple(f"{part}/*.{kind}" for part in _NEEDED for kind in ("json", "txt", "safetensors"))
 
 
 class Upscaler(LatentImages):
@@ -77,16 +76,16 @@ class Upscaler(LatentImages):
         import diffusers
 
         precision = to_dtype(dtype)
-        source = find_model(model, ("model_index.json", *_FILES), "upscaler", (UPSCALER,))
-        check_parts(source, _NEEDED, "Stable Diffusion's upscaler")
-        unet = load_component(diffusers.UNet2DConditionModel, source, "unet", precision).to(device)
-        exact = torch.float32 if precision == torch.float16 else precision
-        vae = load_component(diffusers.AutoencoderKL, source, "vae", exact).to(device)
-        vae.use_slicing = vae.use_tiling = low_memory
+        family = "Stable Diffusion's upscaler"
+        source = find_parts(model, _NEEDED, family, option="upscaler", instead=(UPSCALER,))
+        kinds = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}
+        exact = ("vae",) if precision == torch.float16 else ()
+        parts = load_parts(source, kinds, precision, device, exact)
+        parts["vae"].use_slicing = parts["vae"].use_tiling = low_memory
         text = PromptEncoder(source, precision, torch.device(device), keep=True, masked=False)
         noising = load_scheduler(source, "low_res_scheduler")
         revisions = {source.name: source.revision}
-        return cls(unet, vae, text, load_scheduler(source), noising, max_batch, revisions)
+        return cls(**parts, text=text, noising=noising, max_batch=max_batch, revisions=revisions)
 
     def condition(
         self,

@@ -294,5 +294,7 @@ class TestShell:
     ):
         options = ["--model", str(folder), "--devices", "1", "--out", str(tmp_path)]
         assert main(["wide", *arguments, *options]) == 1
-        assert message in capsys.readouterr().err
+        first, last = capsys.readouterr().err.splitlines()
+        assert message in first
+        assert last == "syncsde3d: 1 of 1 items failed"
         assert list(tmp_path.iterdir()) == []
