@@ -27,7 +27,8 @@ class ImageWriter(ResultWriter):
     """Writes ``image.png`` per item, and what else there is of it: the other pictures as ``<name>.png`` and
     side by side in ``overview.png``; a film of the change between views as ``views.mp4`` and ``views.gif``;
     ``latents.npy`` and ``trajectory.safetensors``, from which a wide image can be extended; the ``tiles`` of
-    a streamed one, which appear in ``<id>.unfinished`` while it is made; and ``manifest.json``.
+    a streamed one, which appear in ``<id>.unfinished`` while it is made and go with it if it fails; and
+    ``manifest.json``.
 
     output_dir, overwrite: see :class:`~syncsde3d.lit.writers.ResultWriter`. notes: by item, what was measured
     and what the user should know.
@@ -36,13 +37,30 @@ class ImageWriter(ResultWriter):
     def __init__(self, output_dir: str = "renders/images", overwrite: bool = False) -> None:
         super().__init__(output_dir, overwrite)
         self.notes: dict[str, list[str]] = {}
+        self._unfinished: list[Path] = []
 
     def unfinished(self, item: Any) -> Path:
-        """An empty folder for what there is of an item so far."""
+        """An empty folder for what there is of an item so far; gone when the item is done, or the run is.
+
+        Only a killed process leaves it behind, for the next run to empty.
+        """
         folder = self.output_dir / f"{item.id}.unfinished"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
+        self._unfinished.append(folder)
         return folder
+
+    def on_predict_batch_end(self, *arguments: Any, **more: Any) -> None:
+        super().on_predict_batch_end(*arguments, **more)
+        self._clear()
+
+    def on_exception(self, *arguments: Any, **more: Any) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        for folder in self._unfinished:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._unfinished.clear()
 
     def write(self, folder: Path, result: ImageResult) -> None:
         start = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,38 @@ class TestFiles:
         assert np.array_equal(np.concatenate(tiles, 1), whole)
         assert [path.name for path in tmp_path.iterdir()] == ["boot"]
         assert {r.path for r in read_manifest(out).outputs} >= {"image.png", "tiles/0003.png", "latents.npy"}
+
+    @pytest.mark.parametrize("error", [ValueError, OSError, RuntimeError, KeyboardInterrupt])
+    @pytest.mark.parametrize("where", ["lit.wide_run.write_png", "lit.image_writer.np.save"])
+    def test_a_streamed_picture_that_dies_leaves_nothing(
+        self,
+        folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        where: str,
+        error: type[BaseException],
+    ):
+        """While it is made, or while it is written; what a killed run left is gone too."""
+        (tmp_path / "boot.unfinished" / "old").mkdir(parents=True)
+        held: list[list[Path]] = []
+
+        def fail(*_: Any) -> None:
+            held.append([path for path in tmp_path.glob("*.unfinished/*") if path.name == "old"])
+            raise error("broken")
+
+        monkeypatch.setattr(f"syncsde3d.{where}", fail)
+        made, row = module(folder, width=60, stream=True, steps=1), {"prompt": "a red boot", "id": "boot"}
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            if error in (ValueError, OSError):
+                assert "broken" in run(made, tmp_path, [row]).failed["boot"]
+            else:  # Lightning exits when it is interrupted
+                with pytest.raises((RuntimeError, SystemExit)):
+                    run(made, tmp_path, [row])
+        finally:
+            signal.signal(signal.SIGINT, on_interrupt)
+        assert held == [[]]
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_repeated_run_skips_what_is_done(self, folder: Path, tmp_path: Path):
         row = {"prompt": "a red boot"}
