@@ -16,7 +16,7 @@ from syncsde3d.lit.images import ImageModule, ImageSettings, check_prompts
 from syncsde3d.lit.item_module import timed
 from syncsde3d.models.deepfloyd import DEEPFLOYD, PixelDiffusion
 from syncsde3d.models.upscaler import UPSCALER, Upscaler
-from syncsde3d.tasks.ambiguous_image import AmbiguousImage as AmbiguousImageTask
+from syncsde3d.tasks.ambiguous_image import AmbiguousImageTask
 
 #: The least pixels along a side of the film.
 _FILM = 256

@@ -21,8 +21,8 @@ from syncsde3d.lit.item_module import timed
 from syncsde3d.models.attention import AttentionRecorder, cut
 from syncsde3d.models.contrast import contrast_region
 from syncsde3d.models.text import word_positions
-from syncsde3d.tasks.image_editing import ImageEditing as ImageEditingTask
-from syncsde3d.tasks.wide_image import WideImage as OnePatch
+from syncsde3d.tasks.image_editing import ImageEditingTask
+from syncsde3d.tasks.wide_image import WideImageTask
 
 #: From how much of the largest attention, or of the largest difference of the prompts, a place is edited.
 THRESHOLDS = {"attention": 0.3, "contrast": 0.4}
@@ -219,7 +219,7 @@ class ImageEditing(ImageModule):
         scheduler.set_timesteps(sampler.steps)
         noise = states[:1] / float(getattr(scheduler, "init_noise_sigma", 1.0))
         height, width = noise.shape[-2:]
-        task = OnePatch(height, width, (height, width))
+        task = WideImageTask(height, width, (height, width))
         return sampler.lockstep(task, alone, noise, NoiseSource(item.seed, item.id))[0]
 
     def _edit(self, item: EditItem, states: Tensor, region: Tensor) -> Tensor:

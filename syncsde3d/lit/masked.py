@@ -12,7 +12,7 @@ from syncsde3d.io.read_images import read_mask, resize_mask
 from syncsde3d.lit.image_items import ImageResult, MaskedItem
 from syncsde3d.lit.images import ImageModule, check_pixels, check_prompts, mask_picture, patch_noise
 from syncsde3d.lit.item_module import timed
-from syncsde3d.tasks.masked_image import MaskedImage as MaskedImageTask
+from syncsde3d.tasks.masked_image import MaskedImageTask
 
 
 class MaskedImage(ImageModule):

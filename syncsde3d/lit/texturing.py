@@ -27,7 +27,7 @@ from syncsde3d.mesh.view_matrix import build_view_matrix
 from syncsde3d.mesh.visibility import Visibility
 from syncsde3d.models.schedulers import SchedulerName, make_scheduler
 from syncsde3d.models.texturing import TextureModel, load_texture_model
-from syncsde3d.tasks.mesh_texture import Backdrop, MeshTexture, ViewOperator
+from syncsde3d.tasks.mesh_texture import Backdrop, MeshTextureTask, ViewOperator
 
 #: The paper's view distance and field of view (degrees): the object's bounding sphere fills the image.
 DISTANCE, FOV = 2.0, 60.0
@@ -204,7 +204,7 @@ class MeshTexturing(ItemModule):
 
     def _task(
         self, mesh: Mesh, cameras: Cameras, visibility: Visibility, model: TextureModel, item: MeshItem
-    ) -> MeshTexture:
+    ) -> MeshTextureTask:
         """The views' references and precision at the latents' resolution."""
         build = partial(
             build_view_matrix,
@@ -223,7 +223,7 @@ class MeshTexturing(ItemModule):
         backdrop = None
         if self.settings.backdrop:
             backdrop = self._backdrop(model, ~chain.fragments.mask, item)
-        return MeshTexture(chain, agreement, backdrop)
+        return MeshTextureTask(chain, agreement, backdrop)
 
     def _size(self, model: TextureModel) -> int:
         """Height and width of the views' latents."""
@@ -244,7 +244,7 @@ class MeshTexturing(ItemModule):
         choice = backdrop_schedule(self.settings.steps, len(mask), random).to(self.device)
         return Backdrop(pictures, choice, self._noise(model, item), mask)
 
-    def _sample(self, task: MeshTexture, control: Tensor, model: TextureModel, item: MeshItem) -> Tensor:
+    def _sample(self, task: MeshTextureTask, control: Tensor, model: TextureModel, item: MeshItem) -> Tensor:
         """The views' clean latents [n, c, h, w]."""
         settings = self.settings
         prompts, negatives = view_prompts(item.prompt, settings)

@@ -12,7 +12,7 @@ from syncsde3d.lit.wide_extend import TRAJECTORY, Earlier, begin_from_picture, l
 from syncsde3d.lit.wide_run import CHAINS, Canvas, WideRun, window_prompts
 from syncsde3d.models.strips import SharedConditions
 from syncsde3d.models.text import Prompt
-from syncsde3d.tasks.wide_image import WideImage as WideImageTask
+from syncsde3d.tasks.wide_image import WideImageTask
 
 
 class WideImage(ImageModule):

@@ -16,7 +16,7 @@ from syncsde3d.io.manifest import read_manifest
 from syncsde3d.io.read_images import read_image, resize
 from syncsde3d.io.trajectory import load_trajectories
 from syncsde3d.models.images import ImageModel
-from syncsde3d.tasks.wide_image import WideImage
+from syncsde3d.tasks.wide_image import WideImageTask
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -42,7 +42,7 @@ class Earlier:
     notes: tuple[str, ...] = ()
 
 
-def load_earlier(folder: Path, settings: Mapping[str, Any], task: WideImage) -> Earlier:
+def load_earlier(folder: Path, settings: Mapping[str, Any], task: WideImageTask) -> Earlier:
     """The result in ``folder``, to be continued with ``settings`` as ``task``.
 
     Raises ValueError, naming the folder, where it holds none that can be continued, or one made with other
@@ -74,7 +74,7 @@ def load_earlier(folder: Path, settings: Mapping[str, Any], task: WideImage) -> 
 
 def begin_from_picture(
     path: Path,
-    task: WideImage,
+    task: WideImageTask,
     model: ImageModel,
     sampler: Sampler,
     denoiser: Denoiser,

@@ -20,7 +20,7 @@ from syncsde3d.lit.images import ImageModule, check_prompts
 from syncsde3d.lit.wide_extend import Earlier
 from syncsde3d.models.strips import decode_strips
 from syncsde3d.models.text import Blend, Prompt
-from syncsde3d.tasks.wide_image import WideImage as WideImageTask
+from syncsde3d.tasks.wide_image import WideImageTask
 
 #: Strategies in which a window depends on earlier ones only, so that a picture can be streamed and extended.
 CHAINS = ("syncsde", "independent")

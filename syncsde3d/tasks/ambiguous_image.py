@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-class AmbiguousImage(Task):
+class AmbiguousImageTask(Task):
     """Patches [c, h, w], one per view; the picture is what the first view, the identity, shows.
 
     views: two or more permutations of the pixels (so that noise stays white), the first the identity, such as

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from syncsde3d.core import GaussianPath, Trajectory
 from syncsde3d.core.inversion import hold
-from syncsde3d.tasks.masked_image import MaskedImage
+from syncsde3d.tasks.masked_image import MaskedImageTask
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-class ImageEditing(MaskedImage):
+class ImageEditingTask(MaskedImageTask):
     """Patches [c, h, w]: the source, the target, and the edited whole, which is the result.
 
     states: the source's trajectory, noisiest first, its clean state last [steps + 1, c, h, w], from

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-class MaskedImage(Task):
+class MaskedImageTask(Task):
     """Patches [c, h, w] of one place: the background, the regions in order, and the whole, the result.
 
     regions: masks [h, w] in [0, 1] at the patches' resolution, 1 inside; where they overlap the later is on

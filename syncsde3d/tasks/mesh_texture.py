@@ -63,7 +63,7 @@ class Backdrop:
     mask: Bool[Tensor, "n h w"]
 
 
-class MeshTexture(Task):
+class MeshTextureTask(Task):
     """Views as patches, the earlier views' texture as reference.
 
     chain: each view from the earlier ones, with its precision. agreement: each view from all of them, for

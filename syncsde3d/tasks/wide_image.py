@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
 
-class WideImage(Task):
+class WideImageTask(Task):
     """Windows [c, window, window] as patches, row by row from the top left.
 
     height, width: of the picture, in the patches' own pixels (latents); the width None has no end: one row

@@ -22,7 +22,7 @@ from syncsde3d.mesh.cameras import TEXTURE_VIEWS, orbit
 from syncsde3d.mesh.rasterize import get_rasterizer
 from syncsde3d.mesh.types import Mesh
 from syncsde3d.mesh.view_matrix import Compose, build_view_matrix
-from syncsde3d.tasks.mesh_texture import MeshTexture
+from syncsde3d.tasks.mesh_texture import MeshTextureTask
 
 VIEWS, SIZE, CHANNELS, UNET_SIZE = 10, 96, 4, 64
 
@@ -80,10 +80,10 @@ def main() -> None:
     composed: tuple[Compose, ...] = ("best", "mean")
     for compose in composed:
         matrix = build_view_matrix(ball(), orbit(TEXTURE_VIEWS), SIZE, get_rasterizer(), compose=compose)
-        task = MeshTexture(matrix.to(device))
+        task = MeshTextureTask(matrix.to(device))
         precision = task.precisions(y)
 
-        def synchronise(task: MeshTexture = task, precision: torch.Tensor = precision) -> torch.Tensor:
+        def synchronise(task: MeshTextureTask = task, precision: torch.Tensor = precision) -> torch.Tensor:
             return couple(output, y, task.references(y), precision, path, 5, 3.0, "epsilon")
 
         sync = seconds(synchronise, 20 * repeats, device)

@@ -24,7 +24,7 @@ from syncsde3d.lit.cli import main
 from syncsde3d.models import embedded
 from syncsde3d.models.deepfloyd import DEEPFLOYD
 from syncsde3d.models.upscaler import UPSCALER
-from syncsde3d.tasks.ambiguous_image import AmbiguousImage as AmbiguousImageTask
+from syncsde3d.tasks.ambiguous_image import AmbiguousImageTask
 
 ITEM = AmbiguousItem(("a red boot", "a chair"), ("rotate_90",), id="x")
 

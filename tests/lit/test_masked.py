@@ -15,7 +15,7 @@ from syncsde3d import MaskedImage, MaskedItem, Region
 from syncsde3d.core import NoiseSource, Sampler
 from syncsde3d.io.manifest import read_manifest
 from syncsde3d.lit.cli import main
-from syncsde3d.tasks.masked_image import MaskedImage as MaskedImageTask
+from syncsde3d.tasks.masked_image import MaskedImageTask
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from syncsde3d.lit.cli import main
 from syncsde3d.lit.images import ImageModule
 from syncsde3d.lit.wide_run import TILE, window_prompts
 from syncsde3d.models.text import Blend
-from syncsde3d.tasks.wide_image import WideImage as WideImageTask
+from syncsde3d.tasks.wide_image import WideImageTask
 
 ITEM = WideItem("a red boot", id="boot")
 

@@ -12,7 +12,7 @@ from syncsde3d.core import Sampler, Sync
 from syncsde3d.core.operators import make_view
 from syncsde3d.core.strategies import agree
 from syncsde3d.models.closed_form import StationaryGaussian, power_law
-from syncsde3d.tasks.ambiguous_image import AmbiguousImage
+from syncsde3d.tasks.ambiguous_image import AmbiguousImageTask
 
 SIZE = 8
 SHAPE = (2, SIZE, SIZE)
@@ -24,7 +24,7 @@ def views(*names):
 
 def test_references_turn_back_and_on():
     """From upright to a quarter turn, from there to upside down, by numpy."""
-    task, y = AmbiguousImage(views("rotate_90", "flip_vertical")), unit_noise(3, *SHAPE)
+    task, y = AmbiguousImageTask(views("rotate_90", "flip_vertical")), unit_noise(3, *SHAPE)
     states = dict(enumerate(y))
     first, second = (x.numpy() for x in y[:2])
     assert (task.count, task.lookback) == (3, 1)
@@ -41,7 +41,7 @@ def test_the_explicit_rule_is_equation_7():
         lambda y: (y[0].flip(-2), torch.ones(())),
         lambda y: (y[1].flip(-2).rot90(2, (-2, -1)), torch.ones(())),
     ]
-    task = AmbiguousImage(views("flip_vertical", "rotate_180"))
+    task = AmbiguousImageTask(views("flip_vertical", "rotate_180"))
     found = explicit().lockstep(task, model, noise, SOURCE)
     torch.testing.assert_close(found, equation_7(model, noise, rules), rtol=1e-5, atol=1e-5)
     apart = [lambda y: (y[0], torch.zeros(()))] * 2
@@ -49,7 +49,7 @@ def test_the_explicit_rule_is_equation_7():
 
 
 def test_no_strength_is_independent_and_streaming_is_lockstep():
-    task = AmbiguousImage(views("skew", "patches"))
+    task = AmbiguousImageTask(views("skew", "patches"))
     model, noise = mixture(3, SHAPE), unit_noise(3, *SHAPE)
     free = [
         Sampler(dpm(), 6, sync).lockstep(task, model, noise, SOURCE)
@@ -64,8 +64,8 @@ def test_no_strength_is_independent_and_streaming_is_lockstep():
 
 def test_one_view_is_the_free_sampler():
     model, noise = mixture(1, SHAPE), unit_noise(1, *SHAPE)
-    alone = Sampler(ddim(), 6).lockstep(AmbiguousImage(views()), model, noise, SOURCE)
-    free = Sampler(ddim(), 6, Sync("independent")).lockstep(AmbiguousImage(views()), model, noise, SOURCE)
+    alone = Sampler(ddim(), 6).lockstep(AmbiguousImageTask(views()), model, noise, SOURCE)
+    free = Sampler(ddim(), 6, Sync("independent")).lockstep(AmbiguousImageTask(views()), model, noise, SOURCE)
     assert torch.equal(alone, free)
 
 
@@ -80,7 +80,7 @@ def natural(count: int, size: int) -> StationaryGaussian:
 def disagreement(inv_lambda: float, names: tuple[str, ...], ramp="linear") -> float:
     """RMS difference between neighbours in the chain once turned back."""
     kinds = [make_view(name, 16) for name in ("identity", *names)]
-    task, noise = AmbiguousImage(kinds), unit_noise(len(kinds), 1, 16, 16)
+    task, noise = AmbiguousImageTask(kinds), unit_noise(len(kinds), 1, 16, 16)
     sync = Sync(inv_lambda=inv_lambda, ramp=ramp)
     y = Sampler(ddim(), 30, sync).lockstep(task, natural(len(kinds), 16), noise, SOURCE)
     upright = torch.stack([view.inverse().apply(state) for view, state in zip(kinds, y, strict=True)])
@@ -100,14 +100,14 @@ def test_views_agree_once_turned_back(names):
 
 @pytest.mark.parametrize("name", ["rotate_90", "skew", "inner_circle", "patches", "jigsaw"])
 def test_references_of_noise_are_white_noise(name):
-    task, y = AmbiguousImage([make_view(n, 64) for n in ("identity", name)]), unit_noise(2, 3, 64, 64)
+    task, y = AmbiguousImageTask([make_view(n, 64) for n in ("identity", name)]), unit_noise(2, 3, 64, 64)
     reference = task.reference(1, {0: y[0]})
     assert torch.equal(reference.flatten().sort().values, y[0].flatten().sort().values)
     assert reference.diff(dim=-1).var() / 2 == pytest.approx(1, abs=0.05)
 
 
 def test_agreement_is_in_the_upright_picture():
-    task, values = AmbiguousImage(views("rotate_90", "skew")), unit_noise(3, *SHAPE)
+    task, values = AmbiguousImageTask(views("rotate_90", "skew")), unit_noise(3, *SHAPE)
     upright = [view.inverse().apply(value) for view, value in zip(task.views, values, strict=True)]
     mean, best = (agree(task, values, how) for how in ("mean", "best"))
     torch.testing.assert_close(mean[0], sum(upright) / 3)
@@ -118,7 +118,7 @@ def test_agreement_is_in_the_upright_picture():
 
 @pytest.mark.parametrize("strategy", ["synctweedies", "multidiffusion", "visual_anagrams", "consensus"])
 def test_symmetric_strategies_make_one_picture(strategy):
-    task, noise = AmbiguousImage(views("rotate_90", "flip_vertical")), unit_noise(1, *SHAPE)
+    task, noise = AmbiguousImageTask(views("rotate_90", "flip_vertical")), unit_noise(1, *SHAPE)
     model = mixture(3, SHAPE)
     y = Sampler(dpm(), 6, Sync(strategy)).lockstep(task, model, task.show(noise[0]), SOURCE)
     torch.testing.assert_close(task.show(y[0]), y, rtol=1e-4, atol=1e-4)
@@ -126,8 +126,8 @@ def test_symmetric_strategies_make_one_picture(strategy):
 
 def test_errors_name_the_view():
     with pytest.raises(ValueError, match="views: expected at least one"):
-        AmbiguousImage([])
+        AmbiguousImageTask([])
     with pytest.raises(ValueError, match=r"views\[0\]: expected the identity"):
-        AmbiguousImage(views()[1:] + [make_view("skew", SIZE)])
+        AmbiguousImageTask(views()[1:] + [make_view("skew", SIZE)])
     with pytest.raises(ValueError, match=r"views\[1\]: expected \(8, 8\) pixels, got \(16, 16\)"):
-        AmbiguousImage([*views(), make_view("skew", 16)])
+        AmbiguousImageTask([*views(), make_view("skew", 16)])

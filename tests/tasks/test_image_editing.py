@@ -12,7 +12,7 @@ from tasks.by_hand import SOURCE, ddim, dpm, equation_7, explicit
 from syncsde3d.core import Sampler, Sync
 from syncsde3d.core.inversion import invert
 from syncsde3d.models.closed_form import GaussianMixture
-from syncsde3d.tasks.image_editing import ImageEditing
+from syncsde3d.tasks.image_editing import ImageEditingTask
 
 SIZE = 8
 SHAPE = (2, SIZE, SIZE)
@@ -34,7 +34,7 @@ PICTURE = -0.5 + 0.4 * unit_noise(*SHAPE, seed=5)
 def edit(sampler: Sampler, region=REGION, keep_layout=True, picture=PICTURE, model=None):
     """All three clean patches, and the task."""
     model = model or prompts()
-    task = ImageEditing(invert(sampler, model, picture[None])[:, 0], region, keep_layout)
+    task = ImageEditingTask(invert(sampler, model, picture[None])[:, 0], region, keep_layout)
     return sampler.lockstep(task, model, unit_noise(3, *SHAPE), SOURCE), task
 
 
@@ -45,7 +45,7 @@ def test_the_source_takes_its_own_states_at_every_step(name):
     model = mixture(3, SHAPE, case.prediction)
     states = invert(sampler, model, PICTURE[None])[:, 0]
 
-    class Watched(ImageEditing):
+    class Watched(ImageEditingTask):
         def impose(self, y, patches, path, index):
             seen.append(super().impose(y, patches, path, index)[0])
             return super().impose(y, patches, path, index)
@@ -97,7 +97,7 @@ def test_what_trajectories_begin_in(share_noise):
 
     def begins(keep_layout):
         sampler = Sampler(ddim(), 4, Sync(share_noise=share_noise))
-        task = ImageEditing(invert(sampler, prompts(), PICTURE[None])[:, 0], REGION, keep_layout)
+        task = ImageEditingTask(invert(sampler, prompts(), PICTURE[None])[:, 0], REGION, keep_layout)
         noise = unit_noise(3, *SHAPE)
         stream = sampler.stream(task, prompts(), lambda i: noise[i], SOURCE)
         return task.states[0], torch.stack([t.states[0] for t in stream]), noise
@@ -139,8 +139,8 @@ def test_the_background_is_kept_and_the_region_edited():
 def test_errors_name_the_argument():
     states = unit_noise(6, *SHAPE)
     with pytest.raises(ValueError, match=r"region: expected \(8, 8\), got \(8, 9\)"):
-        ImageEditing(states, torch.zeros(8, 9))
+        ImageEditingTask(states, torch.zeros(8, 9))
     with pytest.raises(ValueError, match="states: expected 8, got 6"):
         Sampler(copy.deepcopy(ddim()), 7).lockstep(
-            ImageEditing(states, REGION), prompts(), unit_noise(3, *SHAPE), SOURCE
+            ImageEditingTask(states, REGION), prompts(), unit_noise(3, *SHAPE), SOURCE
         )

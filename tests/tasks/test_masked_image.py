@@ -12,7 +12,7 @@ from tasks.by_hand import SOURCE, ddim, dpm, equation_7, explicit
 from syncsde3d.core import Sampler, Sync
 from syncsde3d.core.strategies import agree
 from syncsde3d.models.closed_form import GaussianMixture, StationaryGaussian, power_law
-from syncsde3d.tasks.masked_image import MaskedImage
+from syncsde3d.tasks.masked_image import MaskedImageTask
 
 SIZE = 8
 SHAPE = (2, SIZE, SIZE)
@@ -34,7 +34,7 @@ TWO = [square(1, 1, 4, soft=True), square(3, 3, 4, soft=True)]
 @pytest.mark.parametrize("regions", [HARD, SOFT])
 def test_one_region_is_the_papers_table(regions):
     """i=2: y^1 where B; i=3: B y^1 + (1-B) y^2 everywhere."""
-    task, background, y = MaskedImage(regions), 1 - regions[0], unit_noise(3, *SHAPE)
+    task, background, y = MaskedImageTask(regions), 1 - regions[0], unit_noise(3, *SHAPE)
     assert (task.count, task.lookback) == (3, 2)
     assert [task.needs(i) for i in range(3)] == [(), (0,), (0, 1)]
     second, third = (task.reference(i, dict(enumerate(y[:i]))) for i in (1, 2))
@@ -46,7 +46,7 @@ def test_one_region_is_the_papers_table(regions):
 
 
 def test_regions_share_every_place_the_later_on_top():
-    task, y = MaskedImage(TWO), unit_noise(4, *SHAPE)
+    task, y = MaskedImageTask(TWO), unit_noise(4, *SHAPE)
     expected = [(1 - TWO[0]) * (1 - TWO[1]), TWO[0] * (1 - TWO[1]), TWO[1]]
     torch.testing.assert_close(task.shares[:, 0], torch.stack(expected))
     torch.testing.assert_close(task.shares.sum(0)[0], torch.ones(SIZE, SIZE).double())
@@ -59,7 +59,7 @@ def test_regions_share_every_place_the_later_on_top():
 
 
 def test_references_are_linear():
-    task, (x, y) = MaskedImage(TWO), unit_noise(2, 4, *SHAPE)
+    task, (x, y) = MaskedImageTask(TWO), unit_noise(2, 4, *SHAPE)
     references = [task.references(z) for z in (2 * x - 3 * y, x, y)]
     torch.testing.assert_close(references[0], 2 * references[1] - 3 * references[2])
 
@@ -71,7 +71,7 @@ def test_the_explicit_rule_is_equation_7(regions):
         lambda y: (y[0], background),
         lambda y: (background * y[0] + (1 - background) * y[1], torch.ones(())),
     ]
-    found = explicit().lockstep(MaskedImage(regions), model, noise, SOURCE)
+    found = explicit().lockstep(MaskedImageTask(regions), model, noise, SOURCE)
     torch.testing.assert_close(found, equation_7(model, noise, rules), rtol=1e-5, atol=1e-5)
     apart = [lambda y: (y[0], torch.zeros(()))] * 2
     assert (equation_7(model, noise, apart) - found).abs().max() > 0.1
@@ -79,7 +79,7 @@ def test_the_explicit_rule_is_equation_7(regions):
 
 @pytest.mark.parametrize("regions", [HARD, SOFT, TWO])
 def test_no_strength_is_independent_and_streaming_is_lockstep(regions):
-    task, count = MaskedImage(regions), len(regions) + 2
+    task, count = MaskedImageTask(regions), len(regions) + 2
     model, noise = mixture(count, SHAPE), unit_noise(count, *SHAPE)
     free = [
         Sampler(dpm(), 6, sync).lockstep(task, model, noise, SOURCE)
@@ -101,7 +101,7 @@ def three_colours(deviation: float = 0.2) -> GaussianMixture:
 
 def gaps(inv_lambda: float, ramp="linear", regions=HARD) -> tuple[float, float]:
     """RMS difference of the whole from the background outside the region, and from the region inside."""
-    task = MaskedImage(regions)
+    task = MaskedImageTask(regions)
     sampler = Sampler(ddim(), 50, Sync(inv_lambda=inv_lambda, ramp=ramp))
     y = sampler.lockstep(task, three_colours(), unit_noise(3, *SHAPE), SOURCE)
     inside = (regions[0] == 1).expand(SHAPE)
@@ -125,7 +125,7 @@ def test_a_soft_precision_pulls_softly():
     mask = torch.zeros(SIZE, SIZE, dtype=torch.float64)
     mask[2:4], mask[4:6], mask[6:] = 0.5, 0.9, 1.0
     sampler = Sampler(ddim(), 50, Sync(inv_lambda=1.0, share_noise=False))
-    second = sampler.lockstep(MaskedImage([mask]), three_colours(), unit_noise(3, *SHAPE), SOURCE)[1]
+    second = sampler.lockstep(MaskedImageTask([mask]), three_colours(), unit_noise(3, *SHAPE), SOURCE)[1]
     means = [float(second[:, rows].mean()) for rows in (slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8))]
     assert means == sorted(means)
     assert min(b - a for a, b in itertools.pairwise(means)) > 0.03, means
@@ -137,7 +137,7 @@ def test_a_hard_mask_keeps_the_noise_white():
     mask = torch.zeros(size, size)
     mask[16:48, 16:48] = 1
     y = unit_noise(3, 16, size, size)
-    reference = MaskedImage([mask]).reference(2, dict(enumerate(y)))
+    reference = MaskedImageTask([mask]).reference(2, dict(enumerate(y)))
     assert reference.var() == pytest.approx(1, abs=0.02)
     assert reference.diff(dim=-1).var() / 2 == pytest.approx(1, abs=0.02)
 
@@ -148,15 +148,15 @@ def test_regions_keep_the_statistics_of_a_natural_field():
     mask = torch.zeros(32, 32)
     mask[8:24, 8:24] = 1
     noise = unit_noise(3, 1, 32, 32)
-    whole = Sampler(dpm(), 20).lockstep(MaskedImage([mask]), model, noise, SOURCE)[2]
-    alone = Sampler(dpm(), 20, Sync("independent")).lockstep(MaskedImage([mask]), model, noise, SOURCE)[2]
+    whole = Sampler(dpm(), 20).lockstep(MaskedImageTask([mask]), model, noise, SOURCE)[2]
+    alone = Sampler(dpm(), 20, Sync("independent")).lockstep(MaskedImageTask([mask]), model, noise, SOURCE)[2]
     assert whole.std() == pytest.approx(float(alone.std()), rel=0.25)
     jumps = whole[0].diff(dim=-1).abs()
     assert jumps[8:24, [7, 23]].mean() < 1.5 * jumps.mean()  # no edge along the mask
 
 
 def test_agreement():
-    task, values = MaskedImage(TWO), unit_noise(4, *SHAPE)
+    task, values = MaskedImageTask(TWO), unit_noise(4, *SHAPE)
     shares = task.shares
     mean = (values[3] + sum(shares[k] * values[k] for k in range(3))) / 2
     torch.testing.assert_close(agree(task, values, "mean"), mean.expand_as(values))
@@ -179,4 +179,4 @@ def test_agreement():
 )
 def test_errors_name_the_region(regions, message):
     with pytest.raises(ValueError, match=message):
-        MaskedImage(regions)
+        MaskedImageTask(regions)

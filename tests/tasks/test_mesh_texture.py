@@ -17,7 +17,7 @@ from syncsde3d.mesh.view_matrix import ViewMatrix, build_view_matrix
 from syncsde3d.models.closed_form import StationaryGaussian, power_law
 from syncsde3d.models.latent_diffusion import LatentDiffusion
 from syncsde3d.models.schedulers import make_scheduler
-from syncsde3d.tasks.mesh_texture import Backdrop, MeshTexture
+from syncsde3d.tasks.mesh_texture import Backdrop, MeshTextureTask
 
 VIEWS = [(0.0, 0.0), (40.0, 0.0), (80.0, 0.0), (20.0, 30.0)]
 SIZE = 16
@@ -56,7 +56,7 @@ def test_one_view_is_the_plain_pipeline(tmp_path: Path, sphere: Mesh):
     ).images
     denoiser = model.condition([prompt], [negative], depth, 6.0)
     found = Sampler(make_scheduler("ddim", model.scheduler), steps=5).lockstep(
-        MeshTexture(matrix(sphere, 1)), denoiser, noise, source
+        MeshTextureTask(matrix(sphere, 1)), denoiser, noise, source
     )
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
@@ -67,7 +67,7 @@ def denoiser() -> StationaryGaussian:
 
 
 def test_streaming_the_views_is_lockstep(tmp_path: Path, sphere: Mesh):
-    task, source = MeshTexture(matrix(sphere)), NoiseSource(1, "x")
+    task, source = MeshTextureTask(matrix(sphere)), NoiseSource(1, "x")
     scheduler = make_scheduler(
         "dpm++", LatentDiffusion.from_pretrained(str(tiny_stable_diffusion(tmp_path))).scheduler
     )
@@ -92,7 +92,7 @@ def test_the_backdrop_arrives_clean(tmp_path: Path, sphere: Mesh):
     sampler = Sampler(make_scheduler("ddim", scheduler), steps=20)
     outside = backdrop.mask[:, None].expand_as(clean)
     sampler.lockstep(
-        MeshTexture(chain, backdrop=backdrop),
+        MeshTextureTask(chain, backdrop=backdrop),
         denoiser(),
         noise,
         source,
@@ -101,10 +101,10 @@ def test_the_backdrop_arrives_clean(tmp_path: Path, sphere: Mesh):
     # Before its last step the state is a * clean + s * noise there, with the last timestep's small s.
     gap = (seen[-1] - clean)[outside].abs().mean()
     assert gap < 0.15
-    free = sampler.lockstep(MeshTexture(chain), denoiser(), noise, source)
+    free = sampler.lockstep(MeshTextureTask(chain), denoiser(), noise, source)
     assert (free - clean)[outside].abs().mean() > 2 * gap
 
 
 def test_an_agreement_that_was_not_given_is_refused(sphere: Mesh):
     with pytest.raises(ValueError, match="mean"):
-        MeshTexture(matrix(sphere)).agree(torch.zeros(len(VIEWS), 2, SIZE, SIZE), "mean")
+        MeshTextureTask(matrix(sphere)).agree(torch.zeros(len(VIEWS), 2, SIZE, SIZE), "mean")

@@ -13,10 +13,10 @@ from tasks.by_hand import SOURCE, Process, all_noise, ddim, dpm, equation_7, exp
 
 from syncsde3d.core import Sampler, Sync
 from syncsde3d.core.strategies import agree
-from syncsde3d.tasks.wide_image import WideImage
+from syncsde3d.tasks.wide_image import WideImageTask
 
 
-def covered(task: WideImage, i: int) -> list[tuple[int, int]]:
+def covered(task: WideImageTask, i: int) -> list[tuple[int, int]]:
     """Rows and columns of the picture under each pixel of a window, in reading order."""
     top, left = task.corner(i)
     return [
@@ -27,15 +27,15 @@ def covered(task: WideImage, i: int) -> list[tuple[int, int]]:
 
 
 GRIDS = [
-    WideImage(8, 32, 8),
-    WideImage(8, 29, 8, 2),
-    WideImage(4, 20, (4, 8), (4, 6)),
-    WideImage(12, 17, 8, 2),
-    WideImage(17, 12, (8, 6), (3, 2)),
-    WideImage(8, 24, 8, wrap=True),
-    WideImage(8, 25, 8, 3, wrap=True),
-    WideImage(15, 8, 8, wrap=True),
-    WideImage(11, 17, 8, 2, wrap=True),
+    WideImageTask(8, 32, 8),
+    WideImageTask(8, 29, 8, 2),
+    WideImageTask(4, 20, (4, 8), (4, 6)),
+    WideImageTask(12, 17, 8, 2),
+    WideImageTask(17, 12, (8, 6), (3, 2)),
+    WideImageTask(8, 24, 8, wrap=True),
+    WideImageTask(8, 25, 8, 3, wrap=True),
+    WideImageTask(15, 8, 8, wrap=True),
+    WideImageTask(11, 17, 8, 2, wrap=True),
 ]
 
 
@@ -50,11 +50,11 @@ def test_windows_cover_the_picture_and_no_more(task):
 
 
 def test_the_paper_cuts_13_windows():
-    task = WideImage(64, 256)
+    task = WideImageTask(64, 256)
     assert (task.count, task.lookback) == (13, 1)
     assert [task.corner(i) for i in range(13)] == [(0, 16 * i) for i in range(13)]
     assert [task.needs(i) for i in range(1, 13)] == [(i - 1,) for i in range(1, 13)]
-    assert WideImage(64, 250).corner(12) == (0, 250 - 64)  # flush with the border
+    assert WideImageTask(64, 250).corner(12) == (0, 250 - 64)  # flush with the border
 
 
 @pytest.mark.parametrize("task", GRIDS)
@@ -84,20 +84,20 @@ def test_references_show_the_picture_so_far(task):
 
 
 def test_the_last_of_a_circle_has_room_between_its_ends():
-    task = WideImage(8, 40, (8, 16), 4, wrap=True)
+    task = WideImageTask(8, 40, (8, 16), 4, wrap=True)
     assert task.corner(task.count - 1) == (0, 28)
     assert task.precision(task.count - 1)[0, 0].tolist() == [1] * 4 + [0] * 8 + [1] * 4
     assert task.needs(task.count - 1) == (0, task.count - 2)
 
 
 def test_references_are_linear():
-    task, (x, y) = WideImage(24, 42, 16, 4), unit_noise(2, 24, 1, 16, 16)
+    task, (x, y) = WideImageTask(24, 42, 16, 4), unit_noise(2, 24, 1, 16, 16)
     references = [task.references(z[: task.count]) for z in (2 * x - 3 * y, x, y)]
     torch.testing.assert_close(references[0], 2 * references[1] - 3 * references[2])
 
 
 def test_the_explicit_rule_is_equation_7():
-    task, model = WideImage(4, 20, (4, 8), 4), mixture(4, (2, 4, 8))
+    task, model = WideImageTask(4, 20, (4, 8), 4), mixture(4, (2, 4, 8))
     noise, tie = unit_noise(4, 2, 4, 8), (torch.arange(8) < 4).double()
     expected = equation_7(model, noise, [lambda y: (F.pad(y[-1], (0, 4))[..., 4:], tie)] * 3)
     found = explicit().lockstep(task, model, noise, SOURCE)
@@ -105,7 +105,7 @@ def test_the_explicit_rule_is_equation_7():
     assert (equation_7(model, noise, [lambda y: (y[-1], 0 * tie)] * 3) - found).abs().max() > 0.1
 
 
-@pytest.mark.parametrize("task", [WideImage(8, 20, 8, 4), WideImage(12, 14, 8, 4), GRIDS[-2]])
+@pytest.mark.parametrize("task", [WideImageTask(8, 20, 8, 4), WideImageTask(12, 14, 8, 4), GRIDS[-2]])
 def test_no_strength_is_independent_and_streaming_is_lockstep(task):
     model, noise = mixture(task.count, (2, *task.window)), task.noise(SOURCE, 2, torch.float64)
     starts = all_noise(noise, task.count)
@@ -121,7 +121,7 @@ def test_no_strength_is_independent_and_streaming_is_lockstep(task):
 
 
 def test_one_window_is_the_plain_scheduler_loop():
-    task, model, scheduler = WideImage(8, 8, 8), Process(8), ddim()
+    task, model, scheduler = WideImageTask(8, 8, 8), Process(8), ddim()
     noise = task.noise(SOURCE, 1, torch.float64)(0)[None]
     assert task.count == 1
     scheduler.set_timesteps(10)
@@ -162,7 +162,7 @@ def test_shared_noise_changes_nothing_in_a_cut_of_one_noise():
 
 def test_a_picture_without_end_keeps_little():
     """Noise, trajectories and finished columns come as they go; only the last window is remembered."""
-    task, alive, pieces = WideImage(4, None, (4, 8), 2), [], []
+    task, alive, pieces = WideImageTask(4, None, (4, 8), 2), [], []
     most = 0
 
     def results():
@@ -180,7 +180,7 @@ def test_a_picture_without_end_keeps_little():
         pieces.append(piece)
     assert most == 1
     assert [p.shape for p in pieces] == [(1, 4, 2)] * 12
-    finite = WideImage(4, 30, (4, 8), 2)
+    finite = WideImageTask(4, 30, (4, 8), 2)
     start = all_noise(finite.noise(SOURCE, 1, torch.float64), finite.count)
     whole = finite.assemble(Sampler(ddim(), 2).lockstep(finite, Process(8), start, SOURCE))
     torch.testing.assert_close(torch.cat(pieces, -1)[..., :24], whole[..., :24], rtol=1e-6, atol=1e-6)
@@ -208,7 +208,7 @@ def test_a_blend_fades_between_what_windows_show(task):
 
 
 def test_a_blend_is_linear_across_the_border():
-    task = WideImage(4, 12, (4, 8), 4)
+    task = WideImageTask(4, 12, (4, 8), 4)
     soft = task.assemble(torch.stack([torch.zeros(1, 4, 8), torch.ones(1, 4, 8)]), blend=3)
     torch.testing.assert_close(soft[0, 0], torch.tensor([0, 0, 0, 0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 1]))
 
@@ -237,7 +237,7 @@ def test_agreement_is_place_by_place(task):
 
 def seams(inv_lambda: float, wrap: bool = False, correlation: float = 0.9) -> dict[str, float]:
     """RMS jumps of a picture of many rows where windows meet, within them, and round the circle."""
-    task = WideImage(128, 96, (128, 32), (128, 8), wrap=wrap)
+    task = WideImageTask(128, 96, (128, 32), (128, 8), wrap=wrap)
     noise = all_noise(task.noise(SOURCE, 1, torch.float64), task.count)
     y = Sampler(dpm(), 20, Sync(inv_lambda=inv_lambda)).lockstep(
         task, Process(32, correlation), noise, SOURCE
@@ -282,10 +282,10 @@ def test_the_two_ends_of_a_circle_meet():
 
 def test_a_known_picture_is_extended():
     """The first window is given; what follows is tied to it as to one that was sampled."""
-    task, model = WideImage(8, 16, 8, 4), mixture(3, (1, 8, 8))
+    task, model = WideImageTask(8, 16, 8, 4), mixture(3, (1, 8, 8))
     noise = task.noise(SOURCE, 1, torch.float64)
     first = next(Sampler(ddim(), 6).stream(task, model, noise, SOURCE))
-    again = WideImage(8, 16, 8, 4, known={0: first.states})
+    again = WideImageTask(8, 16, 8, 4, known={0: first.states})
     expected = Sampler(ddim(), 6).lockstep(task, model, all_noise(noise, 3), SOURCE)
     others = unit_noise(3, 1, 8, 8, seed=9)
     others[1:] = all_noise(noise, 3)[1:]
@@ -309,11 +309,11 @@ def test_a_known_picture_is_extended():
 )
 def test_errors_name_the_argument(arguments, message):
     with pytest.raises(ValueError, match=message):
-        WideImage(*arguments)
+        WideImageTask(*arguments)
 
 
 def test_joining_refuses_windows_of_another_shape():
     with pytest.raises(ValueError, match=r"windows: expected multiples of \(8, 8\), got \(1, 8, 12\)"):
-        WideImage(8, 16, 8).assemble(torch.zeros(3, 1, 8, 12))
+        WideImageTask(8, 16, 8).assemble(torch.zeros(3, 1, 8, 12))
     with pytest.raises(ValueError, match="blend: expected at least 0, got -1"):
-        WideImage(8, 16, 8).assemble(torch.zeros(5, 1, 8, 8), blend=-1)
+        WideImageTask(8, 16, 8).assemble(torch.zeros(5, 1, 8, 8), blend=-1)
