@@ -1,14 +1,17 @@
-"""Node programs that judge GLB files, where they are installed."""
+"""What judges GLB files: a reader by the specification alone, and node programs where they are installed."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation, Slerp
 
 _VALIDATE = """
 const {validateBytes} = require(process.argv[1]);
@@ -22,6 +25,62 @@ const fs = require('fs');
   console.log(JSON.stringify(out));
 })();
 """
+_TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+_WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+
+
+class GlbReader:
+    """What a GLB holds, decoded by the specification alone."""
+
+    def __init__(self, path: Path) -> None:
+        data = path.read_bytes()
+        length = struct.unpack_from("<I", data, 12)[0]
+        self.tree = json.loads(data[20 : 20 + length])
+        self.binary = data[28 + length :]
+
+    def values(self, index: int) -> np.ndarray:
+        accessor = self.tree["accessors"][index]
+        start = self.tree["bufferViews"][accessor["bufferView"]]["byteOffset"]
+        width = _WIDTHS[accessor["type"]]
+        flat = np.frombuffer(self.binary, _TYPES[accessor["componentType"]], accessor["count"] * width, start)
+        return flat.reshape(-1, width) if width > 1 else flat
+
+    def tracks(self) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+        """(node, path) -> times, values."""
+        animation = self.tree["animations"][0]
+        found = {}
+        for channel in animation["channels"]:
+            sampler = animation["samplers"][channel["sampler"]]
+            name = self.tree["nodes"][channel["target"]["node"]]["name"]
+            values = self.values(sampler["input"]), self.values(sampler["output"])
+            found[name, channel["target"]["path"]] = values
+        return found
+
+    def worlds(self, time: float) -> np.ndarray:
+        """World matrices of all nodes at a time, rotations by slerp, translations linear."""
+        tracks, nodes = self.tracks(), self.tree["nodes"]
+        worlds = np.tile(np.eye(4), (len(nodes), 1, 1))
+        parents = {child: i for i, n in enumerate(nodes) for child in n.get("children", [])}
+        for i, entry in enumerate(nodes):
+            local, name = np.eye(4), entry["name"]
+            local[:3, 3] = entry.get("translation", [0, 0, 0])
+            if (name, "rotation") in tracks:
+                times, quaternions = tracks[name, "rotation"]
+                local[:3, :3] = Slerp(times, Rotation.from_quat(quaternions))(time).as_matrix()
+            if (name, "translation") in tracks:
+                times, places = tracks[name, "translation"]
+                local[:3, 3] = [np.interp(time, times, places[:, axis]) for axis in range(3)]
+            worlds[i] = worlds[parents[i]] @ local if i in parents else local
+        return worlds
+
+    def skinned(self, time: float) -> np.ndarray:
+        """The first primitive's vertices in world coordinates, section 3.7.3.3."""
+        attributes, skin = self.tree["meshes"][0]["primitives"][0]["attributes"], self.tree["skins"][0]
+        rest = self.values(attributes["POSITION"]).astype(float)
+        binds = self.values(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
+        moves = (self.worlds(time)[skin["joints"]] @ binds)[self.values(attributes["JOINTS_0"])]
+        matrices = np.einsum("vk,vkij->vij", self.values(attributes["WEIGHTS_0"]), moves)
+        return np.einsum("vij,vj->vi", matrices, np.c_[rest, np.ones(len(rest))])[:, :3]
 
 
 def node_module(name: str) -> Path:

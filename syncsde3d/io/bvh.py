@@ -59,7 +59,7 @@ def write_bvh(path: str | os.PathLike[str], motion: Motion) -> None:
     Raises:
         OSError: ``path`` cannot be written.
     """
-    pose = inverse_kinematics(motion.joints.detach().cpu().double())
+    pose = inverse_kinematics(motion.joints.detach().cpu())
     order = _depth_first(0)
     with writing(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
         file.write("HIERARCHY\n")
@@ -102,11 +102,10 @@ def _numbers(point: Float[torch.Tensor, " 3"]) -> str:
 
 def _rows(pose: Pose, order: list[int]) -> Iterator[str]:
     """The channels of every frame."""
-    angles = _unwrapped(matrix_to_euler(pose.rotations, _ORDER).numpy())
-    root = pose.root.numpy() * _CENTIMETRES
-    values = np.concatenate([root, np.degrees(angles[:, order]).reshape(len(root), -1)], axis=1)
-    form = " ".join(["%.5f"] * values.shape[1]) + "\n"
-    return (form % tuple(row) for row in values.tolist())
+    form = " ".join(["%.5f"] * (3 + 3 * len(order))) + "\n"
+    angles = _unwrapped(matrix_to_euler(pose.rotations.double(), _ORDER).numpy())
+    for root, turns in zip(pose.root.double().numpy(), angles, strict=True):
+        yield form % (*root * _CENTIMETRES, *np.degrees(turns[order]).ravel())
 
 
 def _unwrapped(angles: Float[ndarray, "t j 3"]) -> Float[ndarray, "t j 3"]:

@@ -24,11 +24,11 @@ def write_mesh_sequence(
     Raises:
         OSError: the folder cannot be written.
     """
-    triangles = "".join(f"f {a} {b} {c}\n" for a, b, c in (faces.cpu() + 1).tolist())
+    triangles = "f %d %d %d\n" * len(faces) % tuple((faces.cpu() + 1).flatten().tolist())
     count = 0
     with atomic_folder(folder) as temporary:
         for vertices in frames:
-            points = "".join(f"v {x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in vertices.cpu().tolist())
+            points = "v %.6f %.6f %.6f\n" * len(vertices) % tuple(vertices.cpu().flatten().tolist())
             name = temporary / f"frame_{count:05d}.obj"
             name.write_text(f"# syncsde3d\n{points}{triangles}", encoding="ascii", newline="\n")
             count += 1

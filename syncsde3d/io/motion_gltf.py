@@ -45,7 +45,7 @@ def write_motion_glb(path: str | os.PathLike[str], motion: Motion) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    pose = inverse_kinematics(motion.joints.detach().cpu().double())
+    pose = inverse_kinematics(motion.joints.detach().cpu())
     write_skinned_glb(path, mannequin(pose.offsets), pose, motion.fps, motion.segments)
 
 
@@ -137,15 +137,13 @@ def _animation(
     buffer: GltfBuffer, skin: Skin, pose: Pose, fps: float, segments: tuple[Segment, ...]
 ) -> dict[str, Any]:
     """A track of rotations for every joint of the pose, and one for the root's path."""
-    turns = matrix_to_quaternion(pose.rotations.double().cpu()).numpy()
-    turns = _continuous(turns)[..., [1, 2, 3, 0]].astype("<f4")  # glTF: x, y, z, w
     root = pose.root.cpu().numpy().astype("<f4")
     times = _values(buffer, (np.arange(len(root)) / fps).astype("<f4"), "SCALAR", bounds=True)
     tracks = [("translation", skin.parents.index(-1), _values(buffer, root, "VEC3"))]
-    tracks += [
-        ("rotation", j, _values(buffer, np.ascontiguousarray(turns[:, j]), "VEC4"))
-        for j in range(turns.shape[1])
-    ]
+    for j, turns in enumerate(pose.rotations.unbind(1)):
+        quaternions = _continuous(matrix_to_quaternion(turns.double().cpu()).numpy())
+        values = quaternions[:, [1, 2, 3, 0]].astype("<f4")  # glTF: x, y, z, w
+        tracks.append(("rotation", j, _values(buffer, values, "VEC4")))
     return {
         "name": "motion",
         "channels": [
@@ -159,7 +157,7 @@ def _animation(
     }
 
 
-def _continuous(q: Float[ndarray, "t j 4"]) -> Float[ndarray, "t j 4"]:
+def _continuous(q: Float[ndarray, "t 4"]) -> Float[ndarray, "t 4"]:
     """The same rotations, each quaternion on the side of the one before: the short way to turn."""
     flips = np.where((q[1:] * q[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
     return np.concatenate([q[:1], q[1:] * np.cumprod(flips, axis=0)])

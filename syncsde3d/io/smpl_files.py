@@ -34,6 +34,7 @@ def load_body(path: str | os.PathLike[str], gender: str = "neutral") -> Body:
 
     gender: "neutral", "male" or "female"; which file of the folder to take. In the folder, or its subfolders
     ``smpl``, ``smplh``, ``smplx``, the files ``SMPL_NEUTRAL.npz`` and so on are looked for, then ``.pkl``.
+    A file that is named itself says by its name what it is (``SMPL_MALE.npz``, ``basicmodel_m_...``).
 
     Raises:
         ValueError: in one line: no such file (where it was looked for, where to get it), or not a model.
@@ -42,22 +43,38 @@ def load_body(path: str | os.PathLike[str], gender: str = "neutral") -> Body:
     arrays = _read(file)
     if missing := [key for key in _KEYS if key not in arrays]:
         raise ValueError(f"'{file}' is not a model of the SMPL family: it lacks {', '.join(missing)}")
+    try:
+        return _body(arrays, _named_gender(file) or gender)
+    except (ValueError, TypeError, IndexError) as error:  # NumPy's, for what are no such arrays, and ours
+        reason = " ".join(str(error).split())
+        raise ValueError(f"'{file}' is not a model of the SMPL family: {reason}") from error
+
+
+def _body(arrays: Mapping[str, Any], gender: str) -> Body:
+    """The arrays as a body, their shapes checked against each other."""
     table = np.asarray(arrays["kintree_table"]).astype(np.int64)[0]
     parents = (-1, *table[1:].tolist())
     if parents[: len(PARENTS)] != PARENTS:
-        raise ValueError(f"'{file}' has other joints than the {len(JOINTS)} of SMPL's body")
-    values = {key: torch.from_numpy(_dense(arrays[key]).astype(np.float32)) for key in _KEYS[:5]}
-    count = len(values["v_template"])
-    return Body(
-        values["v_template"],
-        values["shapedirs"],
-        values["posedirs"].reshape(count, 3, -1),
-        values["J_regressor"],
-        values["weights"],
-        torch.from_numpy(_dense(arrays["f"]).astype(np.int64)),
-        parents,
-        gender,
-    )
+        raise ValueError(f"it has other joints than the {len(JOINTS)} of SMPL's body")
+    values = {key: _dense(arrays[key]).astype(np.float32) for key in _KEYS[:5]}
+    faces = _dense(arrays["f"]).astype(np.int64)
+    count, joints = len(values["v_template"]), len(parents)
+    if values["posedirs"].ndim == 2:
+        values["posedirs"] = values["posedirs"].reshape(count, 3, -1)
+    shapes = (count, 3), (count, 3, values["shapedirs"].shape[-1]), (count, 3, 9 * (joints - 1))
+    for key, shape in zip(_KEYS, (*shapes, (joints, count), (count, joints), (len(faces), 3)), strict=False):
+        found = values.get(key, faces)
+        if found.shape != shape or not np.isfinite(found).all():
+            raise ValueError(f"{key} has shape {list(found.shape)}, expected {list(shape)}, all finite")
+    if faces.min(initial=0) < 0 or faces.max(initial=0) >= count:
+        raise ValueError(f"f names vertices up to {faces.max()}, there are {count}")
+    return Body(*map(torch.from_numpy, values.values()), torch.from_numpy(faces), parents, gender)
+
+
+def _named_gender(file: Path) -> str | None:
+    """The gender that the parts of a file's name tell; None: nothing."""
+    words = {"neutral": "neutral", "male": "male", "female": "female", "m": "male", "f": "female"}
+    return next((words[part] for part in file.stem.lower().split("_") if part in words), None)
 
 
 def _find(path: Path, gender: str) -> Path:

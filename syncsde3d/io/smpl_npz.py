@@ -84,9 +84,9 @@ def write_smpl_npz(path: str | os.PathLike[str], parameters: SmplParameters) -> 
         rotation_about("X", torch.tensor(torch.pi / 2).double()),
         parameters.pelvis.double().cpu(),
     )
-    poses = np.zeros((len(transl), 156))
+    poses = np.zeros((len(transl), 156), np.float32)
     poses[:, :3] = matrix_to_axis_angle(upright @ axis_angle_to_matrix(orient)).numpy()
-    poses[:, 3:66] = parameters.body_pose.double().cpu().numpy()
+    poses[:, 3:66] = parameters.body_pose.cpu().numpy()
     # The body turns about its pelvis, which at rest is not at 0: that offset is not turned.
     trans = (transl + pelvis) @ upright.T - pelvis
     arrays = {

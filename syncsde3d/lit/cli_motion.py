@@ -39,7 +39,7 @@ def add_motion(commands: Any, shared: Callable[[argparse.ArgumentParser, str], N
     motion.add_argument("--fps", type=float, help="frames per second of the exported motion (20)")
     motion.add_argument("--clean-up", action="store_true", default=None, help="hold standing feet still")
     motion.add_argument("--text-encoder", help="hub id or folder of a released checkpoint's text encoder")
-    motion.add_argument("--smpl", metavar="FOLDER", help="SMPL model files: also write the body's parameters")
+    motion.add_argument("--smpl", metavar="FOLDER", help="SMPL model files: also write that body")
     motion.add_argument("--no-video", action="store_true", help="leave the MP4 out")
     shared(motion, "'embedded' (default), or the folder of an MDM checkpoint")
     motion.set_defaults(run=_motion)

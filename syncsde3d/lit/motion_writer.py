@@ -9,6 +9,7 @@ import lightning as L
 
 from syncsde3d.io.bvh import write_bvh
 from syncsde3d.io.manifest import Manifest, write_manifest
+from syncsde3d.io.mesh_sequence import write_mesh_sequence
 from syncsde3d.io.motion_gltf import write_motion_glb, write_skinned_glb
 from syncsde3d.io.motion_video import write_motion_video
 from syncsde3d.io.smpl_files import load_body
@@ -18,7 +19,7 @@ from syncsde3d.lit.motion_extend import MOTION, TRAJECTORY
 from syncsde3d.lit.motion_items import MotionItem, MotionResult
 from syncsde3d.lit.writers import ResultWriter
 from syncsde3d.motion.resample import resample
-from syncsde3d.motion.smpl import Body, smpl_parameters, smpl_pose, smpl_skin
+from syncsde3d.motion.smpl import Body, smpl_parameters, smpl_pose, smpl_skin, smpl_vertices
 from syncsde3d.motion.types import Motion
 
 
@@ -26,7 +27,8 @@ class MotionWriter(ResultWriter):
     """Writes per item ``motion.mp4``, ``motion.bvh`` and ``motion.glb`` (an animated mannequin), all at the
     frames per second that the user asked for; ``motion.npz`` (joints, features and the prompts' frames as the
     network made them, 20 per second); ``trajectory.safetensors``, from which the motion can be extended; and
-    ``manifest.json``. With a body model also ``smpl.npz`` (AMASS's layout) and ``smpl.glb``.
+    ``manifest.json``. With a body model also ``smpl.npz`` (its parameters, AMASS's layout), ``smpl.glb`` (it,
+    skinned and animated) and ``smpl`` (a folder with its mesh at every frame, OBJ).
 
     output_dir, overwrite: see :class:`~syncsde3d.lit.writers.ResultWriter`. video: False leaves the MP4 out,
     which takes the most time of a long motion. smpl: file or folder of an SMPL, SMPL-H or SMPL-X model.
@@ -50,7 +52,7 @@ class MotionWriter(ResultWriter):
 
     def is_done(self, item: MotionItem, key: str) -> bool:
         folder = self.output_dir / item.id
-        wanted = {"motion.mp4": self.video, "smpl.npz": self.smpl is not None}
+        wanted = {"motion.mp4": self.video, "smpl/frame_00000.obj": self.smpl is not None}
         return super().is_done(item, key) and all((folder / n).is_file() for n, on in wanted.items() if on)
 
     def write(self, folder: Path, result: MotionResult) -> None:
@@ -66,7 +68,11 @@ class MotionWriter(ResultWriter):
         if result.trajectory is not None:
             save_trajectories(folder / TRAJECTORY, [result.trajectory])
         item = result.item
-        files = {"script": item.script, "extends": item.extends and item.extends / TRAJECTORY}
+        files = {
+            "script": item.script,
+            "extends": item.extends and item.extends / TRAJECTORY,
+            "smpl": self.smpl and Path(self.smpl).expanduser(),
+        }
         manifest = Manifest(
             fingerprint=result.key,
             inputs={name: path for name, path in files.items() if path is not None},
@@ -76,7 +82,7 @@ class MotionWriter(ResultWriter):
             settings=result.settings,
             timings={**result.seconds, "write": round(time.perf_counter() - start, 3)},
         )
-        write_manifest(folder, manifest, sorted(folder.iterdir()))
+        write_manifest(folder, manifest, sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 def _write_smpl(folder: Path, motion: Motion, body: Body) -> None:
@@ -84,3 +90,5 @@ def _write_smpl(folder: Path, motion: Motion, body: Body) -> None:
     write_smpl_npz(folder / "smpl.npz", parameters)
     pose = smpl_pose(parameters, body)
     write_skinned_glb(folder / "smpl.glb", smpl_skin(body), pose, motion.fps, motion.segments)
+    frames = (vertices for batch in smpl_vertices(parameters, body) for vertices in batch)
+    write_mesh_sequence(folder / "smpl", frames, body.faces)

@@ -89,23 +89,22 @@ def smpl_parameters(motion: Motion, body: Body, betas: Float[Tensor, " b"] | Non
     betas = torch.zeros(10) if betas is None else betas.detach()
     _, rest = body.shaped(_used(betas))
     offsets = _offsets(rest[: len(JOINTS)], body.parents)
-    joints = motion.joints.detach().cpu().double()
-    pose = inverse_kinematics(joints, offsets.double())
+    joints = motion.joints.detach().cpu()
+    pose = inverse_kinematics(joints, offsets)
     legs = [joints[:, b] - joints[:, a] for a, b in _LEGS]
     length = torch.stack([bone.norm(dim=-1).median() for bone in legs]).sum()
     scale = float(sum(offsets[b].norm() for _, b in _LEGS) / length)
-    axes = matrix_to_axis_angle(pose.rotations)
-    transl = pose.root * scale - rest[0].double()
+    axes = torch.cat([matrix_to_axis_angle(turns) for turns in pose.rotations.split(1000)])
+    transl = pose.root.double() * scale - rest[0].double()
     return SmplParameters(axes[:, 0], axes[:, 1:].flatten(1), transl, betas, rest[0], motion.fps, body.gender)
 
 
 def smpl_pose(parameters: SmplParameters, body: Body) -> Pose:
-    """The motion of all of the body's joints; those beyond our 22, hands and face, rest."""
+    """The motion of the body's first 22 joints, on the offsets of all [j, 3]; hands and face rest."""
     _, rest = body.shaped(_used(parameters.betas))
     axes = torch.cat((parameters.global_orient, parameters.body_pose), dim=-1).unflatten(-1, (-1, 3))
-    turns = torch.eye(3).to(axes).repeat(len(axes), len(body.parents), 1, 1)
-    turns[:, : axes.shape[1]] = axis_angle_to_matrix(axes)
-    return Pose(parameters.transl + parameters.pelvis.to(axes), turns, _offsets(rest, body.parents).to(axes))
+    turns = torch.cat([axis_angle_to_matrix(part) for part in axes.split(1000)])
+    return Pose(parameters.transl + parameters.pelvis, turns, _offsets(rest, body.parents).to(axes))
 
 
 def smpl_vertices(
@@ -117,10 +116,12 @@ def smpl_vertices(
     """
     vertices, rest = body.shaped(_used(parameters.betas))
     pose = smpl_pose(parameters, body)
-    joints, turned = frames(pose, body.parents)
-    for i in range(0, len(joints), batch):
-        at, turn = joints[i : i + batch].to(vertices), turned[i : i + batch].to(vertices)
-        entries = (pose.rotations[i : i + batch, 1:].to(vertices) - torch.eye(3).to(vertices)).flatten(1)
+    for i in range(0, len(pose.root), batch):
+        turns = torch.eye(3).to(pose.rotations).repeat(len(pose.root[i : i + batch]), len(rest), 1, 1)
+        turns[:, : len(JOINTS)] = pose.rotations[i : i + batch]
+        at, turn = frames(Pose(pose.root[i : i + batch], turns, pose.offsets), body.parents)
+        at, turn = at.to(vertices), turn.to(vertices)
+        entries = (turns[:, 1:].to(vertices) - torch.eye(3).to(vertices)).flatten(1)
         corrected = vertices + torch.einsum("vxp,np->nvx", body.poses, entries)
         shift = at - (turn @ rest[..., None])[..., 0]
         blended = torch.einsum("vj,njxy->nvxy", body.weights, turn)

@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from gltf_tools import validate
 from mesh_files import box, family, obj_text, sphere
 from PIL import Image
 
@@ -19,43 +17,6 @@ from syncsde3d.io.gltf import write_glb
 from syncsde3d.mesh.load import load_mesh
 from syncsde3d.mesh.types import Mesh
 from syncsde3d.mesh.uv import ensure_uvs
-
-SCRIPT = """
-const {validateBytes} = require(process.argv[1]);
-const fs = require('fs');
-(async () => {
-  const out = [];
-  for (const file of process.argv.slice(2)) {
-    const report = await validateBytes(new Uint8Array(fs.readFileSync(file)), {maxIssues: 50});
-    out.push(report.issues.messages.filter(m => m.severity < 2).map(m => m.code + ' ' + m.pointer));
-  }
-  console.log(JSON.stringify(out));
-})();
-"""
-
-
-def validator_folder() -> Path | None:
-    """Where node finds Khronos' gltf-validator: SYNCSDE3D_GLTF_VALIDATOR, or the global node_modules."""
-    roots = [os.environ.get("SYNCSDE3D_GLTF_VALIDATOR", "")]
-    if shutil.which("npm"):
-        roots.append(subprocess.run(["npm", "root", "-g"], capture_output=True, text=True).stdout.strip())
-    return next((Path(r, "gltf-validator") for r in roots if r and Path(r, "gltf-validator").is_dir()), None)
-
-
-@pytest.fixture(scope="module")
-def validate():
-    """A function that gives the errors and warnings of Khronos' validator for each file."""
-    folder = validator_folder() if shutil.which("node") else None
-    if folder is None:
-        pytest.skip(
-            "node or gltf-validator is absent (SYNCSDE3D_GLTF_VALIDATOR: a node_modules folder with it)"
-        )
-
-    def run(*files: Path) -> list[list[str]]:
-        command = ["node", "-e", SCRIPT, str(folder), *map(str, files)]
-        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-    return run
 
 
 def picture(size: int = 64) -> np.ndarray:
@@ -99,7 +60,7 @@ def expected_colours(mesh: Mesh, texture: np.ndarray) -> np.ndarray:
     ]
 
 
-def test_the_tree_of_nodes_comes_out_as_it_went_in(tmp_path, validate):
+def test_the_tree_of_nodes_comes_out_as_it_went_in(tmp_path):
     source = family(tmp_path / "family.glb")
     mesh = unwrapped(source)
     write_glb(tmp_path / "out.glb", mesh, picture())
@@ -138,7 +99,7 @@ def test_names_and_textures_by_another_reader(tmp_path):
 @pytest.mark.parametrize(
     "name", ["spot.obj", "vase.obj", "building.glb", "dragon.glb", "house.glb", "teapot.obj"]
 )
-def test_real_meshes_keep_bounds_and_pass_the_validator(shared, tmp_path, validate, name):
+def test_real_meshes_keep_bounds_and_pass_the_validator(shared, tmp_path, name):
     mesh = unwrapped(shared / "meshes" / name)
     write_glb(tmp_path / "out.glb", mesh, picture())
     assert validate(tmp_path / "out.glb") == [[]]
@@ -150,7 +111,7 @@ def test_real_meshes_keep_bounds_and_pass_the_validator(shared, tmp_path, valida
 @pytest.mark.parametrize(
     ("scale", "offset"), [(1.0, 0.0), (1.0, 1e6), (1e30, 0.0), (1e-12, 0.0), (1e-3, 1.0), (1.0, 3.0)]
 )
-def test_coordinates_of_any_size_and_place(tmp_path, validate, scale, offset):
+def test_coordinates_of_any_size_and_place(tmp_path, scale, offset):
     vertices, faces = sphere(2)
     vertices = (vertices + np.array([1, -1, 1]) * offset) * scale
     text = "\n".join("v {!r} {!r} {!r}".format(*v) for v in vertices.tolist())
@@ -200,7 +161,7 @@ def test_uvs_of_the_file_survive(tmp_path):
         assert torch.allclose(*[c[np.lexsort(c.numpy().round(4).T)] for c in corners], atol=1e-6)
 
 
-def test_the_format_in_detail(tmp_path, validate):
+def test_the_format_in_detail(tmp_path):
     vertices, faces = sphere(6)  # more vertices than 16-bit indices can name
     mesh = Mesh(torch.tensor(vertices).float(), torch.tensor(faces), name="ball")
     mesh = ensure_uvs(mesh, 256, time_limit=0)

@@ -79,6 +79,37 @@ def test_other_files_are_refused(tmp_path):
         load_body(save_npz(tmp_path, arrays))
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("weights", np.zeros((288, 23)), r"weights has shape \[288, 23\], expected \[288, 24\]"),
+        ("posedirs", np.zeros((288, 3, 9)), r"posedirs has shape \[288, 3, 9\], expected \[288, 3, 207\]"),
+        ("J_regressor", np.full((24, 288), np.nan), "J_regressor has shape .*all finite"),
+        ("v_template", np.array(["a"]), "could not convert string"),
+        ("f", np.full((2, 3), 288), "f names vertices up to 288, there are 288"),
+        ("kintree_table", np.array(3), "too many indices|0-dimensional"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named_in_one_line(tmp_path, key, value, message):
+    path = save_npz(tmp_path, model() | {key: value})
+    with pytest.raises(ValueError, match=f"SMPL_NEUTRAL.npz' is not a model.*: .*({message})") as info:
+        load_body(path)
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "gender"),
+    [
+        ("SMPLX_FEMALE.npz", "female"),
+        ("SMPL_MALE.npz", "male"),
+        ("basicmodel_m_lbs_10_207_0_v1.1.0.npz", "male"),
+        ("mine.npz", "neutral"),
+    ],
+)
+def test_a_file_s_name_tells_the_gender(tmp_path, name, gender):
+    assert load_body(save_npz(tmp_path, model(), name)).gender == gender
+
+
 def test_a_mesh_sequence_has_every_frame(tmp_path):
     body = load_body(save_npz(tmp_path, model()))
     parameters = smpl_parameters(swinging(5), body)

@@ -11,6 +11,8 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+import trimesh
+from gltf_tools import GlbReader, validate
 from smpl_model import model, save_npz
 from tiny_motion import tiny_motion_model
 from torch import Tensor
@@ -203,7 +205,18 @@ class TestFiles:
         return out / "motion"
 
     def test_all_are_there_and_no_others(self, finished: Path):
-        assert {path.name for path in finished.iterdir()} == FILES | {"smpl.npz", "smpl.glb"}
+        assert {path.name for path in finished.iterdir()} == FILES | {"smpl.npz", "smpl.glb", "smpl"}
+
+    def test_the_body_s_meshes_and_its_glb_are_one_motion(self, finished: Path):
+        """But for the random model's pose shifts, about a centimetre, which are in the meshes only."""
+        files = sorted((finished / "smpl").iterdir())
+        assert [path.name for path in files] == [f"frame_{i:05d}.obj" for i in range(35)]
+        assert validate(finished / "smpl.glb") == [[]]
+        reader = GlbReader(finished / "smpl.glb")
+        for frame in (0, 20, 34):
+            mesh = trimesh.load_mesh(files[frame], process=False, maintain_order=True)
+            apart = np.linalg.norm(mesh.vertices - reader.skinned(np.float32(frame / 10)), axis=1)
+            assert 0 < apart.mean() < 0.02
 
     def test_exports_are_at_the_wanted_rate_the_arrays_at_the_networks(self, finished: Path):
         frames = iio.imread(finished / "motion.mp4")
@@ -226,6 +239,8 @@ class TestFiles:
         assert manifest.seed == 5
         assert manifest.settings["clean_up"] is True
         assert set(manifest.timings) == {"sample", "decode", "write"}
+        assert {"smpl.glb", "smpl/frame_00034.obj"} <= {record.path for record in manifest.outputs}
+        assert manifest.inputs["smpl"]["path"].endswith("SMPL_NEUTRAL.npz")
 
 
 class TestRuns:
@@ -271,6 +286,8 @@ class TestShell:
             (["--inv-lambda", "-1"], "inv_lambda"),
             (["--overlap", "0"], "overlap: expected 1 to 195 frames"),
             (["--devices", "none"], "none"),
+            (["--smpl", "no/such"], "no body model in 'no/such': looked there"),
+            (["--smpl", __file__], "cannot be read as a model of the SMPL family"),
         ],
     )
     def test_bad_usage_is_exit_code_2(
