@@ -45,7 +45,7 @@ def answers(subjects: list[str]) -> dict[str, Tensor]:
 
 
 def roughened(images: Tensor) -> Tensor:
-    """Half of the pictures softened by up to 4 x 4 pixels, all with a little noise: a person sees past both."""
+    """Half of the pictures softened by up to 4 x 4 pixels, all a little noisy: a person sees past both."""
     amount = torch.rand(2, len(images), 1, 1, 1, device=images.device)
     soft = F.interpolate(F.avg_pool2d(images, 4), images.shape[-2:], mode="bilinear")
     images = torch.lerp(images, soft, (2 * amount[0] - 1).clamp(min=0))
