@@ -27,7 +27,8 @@ class WideImage(ImageModule):
         window: pixels along a side of a window; None takes what the model was trained on.
         stride: pixels between windows, in whole latents; a quarter of the window by default.
         wrap: a panorama of 360 degrees: its right border continues at its left.
-        blend: latents over which a window fades in over the one before; None: 4, with the paper's preset 0.
+        blend: latents over which a window fades in over the one before, and over which (up to half a stride)
+            its tie to that one loosens where the overlap ends; None: 4, with the paper's preset 0.
         stream: one window after the other in memory that does not grow with the width; same latents.
         options: of every image task, see :class:`~syncsde3d.lit.images.ImageModule`.
 
@@ -102,7 +103,8 @@ class WideImage(ImageModule):
     def make(self, item: WideItem) -> ImageResult:
         """One wide image. Raises ValueError or OSError for an item that cannot be done."""
         canvas, seconds = self.canvas(), {}
-        task = WideImageTask(canvas.height, canvas.width, canvas.window, canvas.stride, self.wrap)
+        measures = canvas.height, canvas.width, canvas.window, canvas.stride
+        task = WideImageTask(*measures, self.wrap, min(self.blend, canvas.stride // 2))
         prompts, rows = window_prompts(item, task)
         denoiser = SharedConditions(self.condition(prompts), rows.__getitem__)
         with timed(seconds, "invert"):

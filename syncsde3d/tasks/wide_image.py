@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from syncsde3d.core import Agreement, GaussianPath, NoiseSource, Task
 from syncsde3d.core.inversion import hold
@@ -31,6 +32,8 @@ class WideImageTask(Task):
     border, so extend a finished picture from the window before that.
     wrap: for 360 degrees, one more window in each row that reaches round by a stride; it is tied to both
     ends, to the last one by a stride as well, and so has room between them to lead from one to the other.
+    loose: columns (and rows) over which the precision falls from 1 to 0 where the overlap ends; 0 is the
+    paper's. A model paints the borders of its windows worse, and a full tie copies them into the next one.
     known: states of some windows, noisiest first [steps (+ 1), c, h, w], such as an inverted picture's that
     is to be extended.
 
@@ -45,6 +48,7 @@ class WideImageTask(Task):
         window: int | tuple[int, int] = 64,
         stride: int | tuple[int, int] | None = None,
         wrap: bool = False,
+        loose: int = 0,
         known: Mapping[int, Tensor] | None = None,
     ) -> None:
         self.window = window if isinstance(window, tuple) else (window, window)
@@ -62,7 +66,8 @@ class WideImageTask(Task):
             raise ValueError(f"stride: expected less than the window's {self.stride[1]} round a circle")
         if width is None and (wrap or height != self.window[0]):
             raise ValueError("width: expected a number for a grid or a circle, got None (without end)")
-        self.height, self.width, self.wrap, self.known = height, width, wrap, dict(known or {})
+        self.height, self.width, self.wrap = height, width, wrap
+        self.loose, self.known = loose, dict(known or {})
         self.rows = -(-(height - self.window[0]) // self.stride[0]) + 1
         if width is None:
             self.columns = sys.maxsize
@@ -91,7 +96,12 @@ class WideImageTask(Task):
         return torch.where((pick >= 0).to(pixels.device), pixels[..., pick.to(pixels.device)], 0)
 
     def precision(self, i: int) -> Tensor:
-        return (self._sources(i)[1] >= 0).float()[None]
+        tied = (self._sources(i)[1] >= 0).float()[None]
+        free, share = 1 - tied, 1 / (self.loose + 1)
+        for _ in range(self.loose if self.needs(i) else 0):
+            free = max_pool2d(free, 3, 1, 1)
+            tied = (tied - share * free).clamp(min=0)
+        return tied
 
     def _find_sources(self, i: int) -> tuple[tuple[int, ...], Int[Tensor, "h w"]]:
         """The windows seen in window ``i``, and which of all their pixels each of its own is; -1: none."""

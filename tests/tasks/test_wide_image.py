@@ -105,6 +105,22 @@ def test_the_explicit_rule_is_equation_7():
     assert (equation_7(model, noise, [lambda y: (y[-1], 0 * tie)] * 3) - found).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("wrap", [False, True])
+@pytest.mark.parametrize("loose", [0, 1, 3])
+def test_the_tie_loosens_where_the_overlap_ends(loose: int, wrap: bool):
+    """By a tied place's distance, the larger of rows and columns, to the nearest free one of its window."""
+    task, plain = (WideImageTask(14, 20, 8, 3, wrap, number) for number in (loose, 0))
+    for i in range(task.count):
+        tied = plain.precision(i)[0].bool()
+        free = [(r, c) for r in range(8) for c in range(8) if not tied[r, c]]
+        expected = torch.zeros(8, 8)
+        for r, c in tied.nonzero().tolist():
+            far = min((max(abs(r - y), abs(c - x)) for y, x in free), default=8)
+            expected[r, c] = min(far / (loose + 1), 1.0)
+        torch.testing.assert_close(task.precision(i), expected[None])
+        assert torch.equal(task.precision(i) > 0, plain.precision(i) > 0)
+
+
 @pytest.mark.parametrize("task", [WideImageTask(8, 20, 8, 4), WideImageTask(12, 14, 8, 4), GRIDS[-2]])
 def test_no_strength_is_independent_and_streaming_is_lockstep(task):
     model, noise = mixture(task.count, (2, *task.window)), task.noise(SOURCE, 2, torch.float64)
