@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -54,7 +55,10 @@ class ImageWriter(ResultWriter):
         super().on_predict_batch_end(*arguments, **more)
         self._clear()
 
-    def on_exception(self, *arguments: Any, **more: Any) -> None:
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        super().on_exception(trainer, pl_module, exception)
         self._clear()
 
     def _clear(self) -> None:

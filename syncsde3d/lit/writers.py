@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,13 @@ class ResultWriter(BasePredictionWriter):
         self.written: dict[str, Path] = {}
         self.skipped: dict[str, Path] = {}
         self.failed: dict[str, str] = {}
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Say what an interrupted run leaves; Lightning then exits."""
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            print(f"syncsde3d: interrupted; {len(self.written)} finished items are kept", file=sys.stderr)  # noqa: T201
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         try:

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, CLIPTextModelWithProjection, PreTrainedT
 from syncsde3d.core.protocols import Prediction, Step
 from syncsde3d.models.embedded import unknown_words
 from syncsde3d.models.motion_net import MotionNet
-from syncsde3d.models.pretrained import Source, find_model, load_component
+from syncsde3d.models.pretrained import Source, find_model, load_component, no_loading_bars
 from syncsde3d.models.text import tokenize
 from syncsde3d.motion.features import FEATURES
 from syncsde3d.motion.mdm import MDM, load_mdm, load_statistics
@@ -251,9 +251,10 @@ def _load_clip(name: str, dtype: torch.dtype) -> tuple[Any, PreTrainedTokenizerB
         return load_component(CLIPTextModelWithProjection, source, "", dtype), tokenizer, source.revision
     folder = find("pytorch_model.bin").folder
     try:
-        encoder = CLIPTextModelWithProjection.from_pretrained(
-            folder, dtype=dtype, use_safetensors=False, weights_only=True, local_files_only=True
-        )
+        with no_loading_bars():
+            encoder = CLIPTextModelWithProjection.from_pretrained(
+                folder, dtype=dtype, use_safetensors=False, weights_only=True, local_files_only=True
+            )
     except Exception as error:  # the library raises a dozen kinds here, none documented
         first = str(error).splitlines()[0]
         raise ValueError(f"text_encoder: '{name}' cannot be read from '{folder}': {first}") from error

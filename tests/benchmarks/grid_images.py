@@ -77,7 +77,8 @@ def seam(result: ImageResult, factor: int) -> float:
     """Gradient across window borders by that across other borders of latents."""
     steps = np.abs(np.diff(result.pictures["image"].astype(float), axis=1)).mean((0, 2))
     columns = np.arange(factor - 1, len(steps), factor)
-    borders = (columns + 1) % result.settings["stride"] == 0
+    stride, last = result.settings["stride"], result.settings["width"] - result.settings["window"]
+    borders = ((columns + 1) % stride == 0) & (columns < last)
     return float(steps[columns[borders]].mean() / steps[columns[~borders]].mean())
 
 

@@ -232,6 +232,7 @@ class TestFiles:
         folder: Path,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
         where: str,
         error: type[BaseException],
     ):
@@ -252,6 +253,8 @@ class TestFiles:
             else:  # Lightning exits when it is interrupted
                 with pytest.raises((RuntimeError, SystemExit)):
                     run(made, tmp_path, [row])
+                said = "interrupted; 0 finished items are kept" in capsys.readouterr().err
+                assert said == (error is KeyboardInterrupt)
         finally:
             signal.signal(signal.SIGINT, on_interrupt)
         assert held == [[]]
