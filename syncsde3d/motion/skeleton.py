@@ -158,9 +158,11 @@ def inverse_kinematics(joints: Float[Tensor, "t 22 3"], offsets: Float[Tensor, "
             turned[:, joint] = rotation_between(before @ at_rest, bone) @ before
             if joint in hinges:
                 turned[:, joint] = _twisted(turned[:, joint], before, at_rest, bone, bones, hinges[joint])
-    parents = turned[:, [max(parent, 0) for parent in PARENTS]]
-    parents[:, 0] = torch.eye(3).double()
-    return Pose(joints[:, 0], (parents.mT @ turned).to(joints), rest.to(joints))
+    rotations = torch.empty_like(turned, dtype=joints.dtype)
+    rotations[:, 0] = turned[:, 0]
+    for joint in range(1, 22):
+        rotations[:, joint] = turned[:, PARENTS[joint]].mT @ turned[:, joint]
+    return Pose(joints[:, 0], rotations.to(joints), rest.to(joints))
 
 
 def _rest_pose(bones: Float[Tensor, "t 22 3"]) -> Float[Tensor, "22 3"]:
@@ -203,11 +205,10 @@ def _twisted(
     square = bone.new_tensor(axis)
     square = F.normalize(square - (square @ along) * along, dim=-1)
 
-    steps = rotation_between(bone[:-1], bone[1:])
-    carried = [swung[0]]
-    for step in steps:
-        carried.append(step @ carried[-1])
-    frames = torch.stack(carried)
+    frames = torch.empty_like(swung)
+    frames[0] = swung[0]
+    for i, step in enumerate(rotation_between(bone[:-1], bone[1:])):
+        frames[i + 1] = step @ frames[i]
     real = frames @ square
     imaginary = torch.linalg.cross(bone, real)
 
