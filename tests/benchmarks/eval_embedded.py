@@ -1,6 +1,6 @@
-"""How good the embedded latent model is, by the judge and by plain statistics.
+"""How good the embedded latent and pixel models are, by the judge and by plain statistics.
 
-python tests/benchmarks/eval_embedded.py [--model FOLDER] [--judge FOLDER] [--count 200] [--steps 20]
+python tests/benchmarks/eval_embedded.py [--model FOLDER] [--judge FOLDER] [--count 200] [--pixel 200]
 
 Prompts are held-out (colour, material, object) combinations on object variants that training never saw, with
 depth; every figure stands beside the judge's figure on the real pictures and on their reconstructions.
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionControlNetPipeline
+import torch.nn.functional as F  # noqa: N812
+from diffusers import DPMSolverMultistepScheduler, IFPipeline, StableDiffusionControlNetPipeline
 from PIL import Image
 
 from syncsde3d.lit.training_common import save_grid
@@ -23,7 +24,7 @@ from syncsde3d.lit.training_data import HELD_VARIANTS, held_out_items, to_unit
 from syncsde3d.lit.training_judge import QUESTIONS, answers
 from syncsde3d.models.embedded import embedded_folder
 from syncsde3d.models.judge import Judge
-from syncsde3d.synthetic.buffers import make_buffers
+from syncsde3d.synthetic.buffers import Buffers, make_buffers
 from syncsde3d.synthetic.materials import base_colour
 
 
@@ -97,6 +98,44 @@ def sample(
     return torch.cat(out)
 
 
+@torch.no_grad()
+def evaluate_pixel(folder: str, judge: Judge, views: Buffers, args: argparse.Namespace) -> None:
+    """Objects, scenes and objects before scenes by the pixel model, beside real pictures of its size."""
+    pipe = IFPipeline.from_pretrained(folder, safety_checker=None, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    sets = {"objects": (1.0, 0.0, 0.0), "scenes": (0.0, 1.0, 0.0), "composed": (0.0, 0.0, 1.0)}
+    for number, (name, shares) in enumerate(sets.items()):
+        items = [
+            {**i, "has_depth": False} for i in held_out_items(views, args.pixel // 3, shares, 8 + number)
+        ]
+        made = torch.cat(
+            [
+                pipe(
+                    [i["caption"] for i in items[start : start + 20]],
+                    num_inference_steps=args.steps,
+                    guidance_scale=args.guidance,
+                    generator=torch.Generator().manual_seed(start),
+                    output_type="pt",
+                    clean_caption=False,
+                ).images  # pyright: ignore
+                for start in range(0, len(items), 20)
+            ]
+        ).float()
+        real = F.adaptive_avg_pool2d(torch.stack([to_unit(i["image"]) for i in items]), made.shape[-1])
+        report(f"pixel model, {name}: {len(items)} prompts", {"real": real, "samples": made}, items, judge)
+        pairs = torch.stack((real[:32], made[:32]), 1).flatten(0, 1)
+        save_grid(pairs, Path(args.out) / f"pixel_{name}.png", 16)
+
+
+def report(title: str, rows: dict[str, torch.Tensor], items: list[dict], judge: Judge) -> None:
+    """Print a table of scores, a row per kind of picture."""
+    figures = {row: score(judge, images, items) for row, images in rows.items()}
+    columns = list(figures["real"])
+    print(f"\n{title}\n| pictures | " + " | ".join(columns) + " |\n|---" + "|---" * len(columns) + "|")
+    for row, values in figures.items():
+        print(f"| {row} | " + " | ".join(f"{values[c]:.3f}" for c in columns) + " |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="pipeline folder; the shipped one if not given")
@@ -109,6 +148,8 @@ def main() -> None:
     parser.add_argument("--scheduler", choices=("ddim", "dpm"), default="ddim")
     parser.add_argument("--out", default="renders/eval_embedded", help="folder for contact sheets")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pixel", type=int, default=0, help="prompts for the pixel model")
+    parser.add_argument("--pixel-model", help="its pipeline folder; the shipped one if not given")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 
@@ -118,6 +159,8 @@ def main() -> None:
     if args.scheduler == "dpm":
         pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     views = make_buffers(Path(args.cache) / "held", [HELD_VARIANTS], 8)
+    if args.pixel:
+        evaluate_pixel(args.pixel_model or str(embedded_folder("pixel")), judge, views, args)
     sets = {
         "objects with depth": held_out_items(views, args.count, (1.0, 0.0, 0.0), seed=5),
         "objects, no depth": [
@@ -137,16 +180,11 @@ def main() -> None:
         start = time.perf_counter()
         made = sample(pipe, items, args.steps, args.guidance)
         seconds = time.perf_counter() - start
-        print(
-            f"\n{name}: {len(items)} prompts, {args.steps} steps, guidance {args.guidance}, {seconds:.0f} s, "
+        title = (
+            f"{name}: {len(items)} prompts, {args.steps} steps, guidance {args.guidance}, {seconds:.0f} s, "
             f"autoencoder {psnr:.1f} dB"
         )
-        rows = {"real": real, "reconstructions": rebuilt, "samples": made}
-        figures = {row: score(judge, images, items) for row, images in rows.items()}
-        columns = list(figures["real"])
-        print("| pictures | " + " | ".join(columns) + " |\n|---" * 1 + "|---" * len(columns) + "|")
-        for row, values in figures.items():
-            print(f"| {row} | " + " | ".join(f"{values[c]:.3f}" for c in columns) + " |")
+        report(title, {"real": real, "reconstructions": rebuilt, "samples": made}, items, judge)
         triples = torch.stack((real[:32], rebuilt[:32], made[:32]), 1).flatten(0, 1)
         save_grid(triples, Path(args.out) / f"{name.replace(', ', ' ').replace(' ', '_')}.png", 12)
 
