@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from syncsde3d import (
     AmbiguousImage,
@@ -36,7 +37,7 @@ from syncsde3d import (
     WideImage,
     WideItem,
 )
-from syncsde3d.io.images import contact_sheet, write_png
+from syncsde3d.io.images import contact_sheet
 from syncsde3d.metrics.images import perceptual_distance
 from syncsde3d.models.embedded import embedded_folder
 from syncsde3d.models.judge import Judge
@@ -151,7 +152,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--width", type=int, help="of wide images, pixels")
-    parser.add_argument("--out", type=Path, default=Path("renders/images"))
+    parser.add_argument("--out", type=Path, default=Path("renders"))
     args = parser.parse_args()
     judge = Judge.from_pretrained(args.judge or embedded_folder("judge")).float().eval()  # pyright: ignore
     ways: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in args.strategies}
@@ -183,9 +184,9 @@ def main() -> None:
             seconds = (time.perf_counter() - start) / args.count
             means = {name: float(np.mean([m[name] for m in measured])) for name in measured[0]}
             rows.append((label, means, seconds))
-        write_png(
-            args.out / f"{task}.png", contact_sheet(pictures, 1 if task == "wide" else args.count, labels)
-        )
+        sheet = contact_sheet(pictures, 2 if task == "wide" else args.count, labels)
+        args.out.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sheet).save(args.out / f"grid_{task}{'_strength' * bool(args.inv_lambda)}.jpg", quality=88)
         names = list(rows[0][1])
         print(f"\n| {task} | {' | '.join(names)} | seconds each |\n|{'---|' * (len(names) + 2)}")
         for label, means, seconds in rows:
