@@ -186,7 +186,8 @@ def main() -> None:
             rows.append((label, means, seconds))
         sheet = contact_sheet(pictures, 2 if task == "wide" else args.count, labels)
         args.out.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet).save(args.out / f"grid_{task}{'_strength' * bool(args.inv_lambda)}.jpg", quality=88)
+        name = f"grid_{task}{'_strength' * bool(args.inv_lambda)}.jpg"
+        Image.fromarray(sheet).save(args.out / name, quality=88)
         names = list(rows[0][1])
         print(f"\n| {task} | {' | '.join(names)} | seconds each |\n|{'---|' * (len(names) + 2)}")
         for label, means, seconds in rows:
