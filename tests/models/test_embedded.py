@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionControlNetPipeline
+from diffusers import IFPipeline, StableDiffusionControlNetPipeline
 from PIL import Image
 from transformers import CLIPTokenizer
 
@@ -61,9 +61,10 @@ def test_missing_or_misnamed_models_are_explained(monkeypatch: pytest.MonkeyPatc
 
 
 def test_shipped_files_are_small() -> None:
-    files = [f for f in embedded_folder("latent").parent.rglob("*") if f.is_file()]
-    assert max(f.stat().st_size for f in files) <= 15e6
-    assert sum(f.stat().st_size for f in files) <= 60e6
+    for names, most in ((("latent", "pixel", "judge"), 60e6), (("motion", "motion-judge"), 15e6)):
+        files = [f for name in names for f in embedded_folder(name).rglob("*") if f.is_file()]
+        assert max(f.stat().st_size for f in files) <= 15e6
+        assert sum(f.stat().st_size for f in files) <= most
 
 
 def test_shipped_latent_model_is_a_stock_pipeline() -> None:
@@ -75,6 +76,23 @@ def test_shipped_latent_model_is_a_stock_pipeline() -> None:
     assert images.shape == (1, 128, 128, 3)
     assert np.isfinite(images).all()
     assert images.std() > 0.01
+
+
+def test_shipped_pixel_model_is_a_stock_pipeline_and_tells_night_from_day() -> None:
+    pipe = IFPipeline.from_pretrained(
+        embedded_folder("pixel"), safety_checker=None, requires_safety_checker=False
+    )
+    pipe.set_progress_bar_config(disable=True)
+    images = pipe(
+        ["a photo of the desert", "a photo of the desert at night"],
+        num_inference_steps=6,
+        guidance_scale=3.0,
+        generator=torch.Generator().manual_seed(0),
+        output_type="np",
+        clean_caption=False,
+    ).images  # pyright: ignore
+    assert np.shape(images) == (2, 64, 64, 3)
+    assert np.mean(images[0]) > np.mean(images[1]) + 0.2
 
 
 def test_shipped_judge_tells_red_from_blue() -> None:
