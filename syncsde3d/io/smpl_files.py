@@ -68,7 +68,8 @@ def _body(arrays: Mapping[str, Any], gender: str) -> Body:
             raise ValueError(f"{key} has shape {list(found.shape)}, expected {list(shape)}, all finite")
     if faces.min(initial=0) < 0 or faces.max(initial=0) >= count:
         raise ValueError(f"f names vertices up to {faces.max()}, there are {count}")
-    return Body(*map(torch.from_numpy, values.values()), torch.from_numpy(faces), parents, gender)
+    template, betas, poses, regressor, weights = map(torch.from_numpy, values.values())
+    return Body(template, betas, poses, regressor, weights, torch.from_numpy(faces), parents, gender)
 
 
 def _named_gender(file: Path) -> str | None:

@@ -49,7 +49,10 @@ SCENES = [
 ]
 THINGS = ("red leather handbag", "blue vase", "yellow knitted boot", "green marble cow", "yellow vase")
 PAIRS = (("a red vase", "a blue cat"), ("a forest", "the sea"), ("a cow", "a boot"), ("a city", "mountains"))
-EDITS = (("blue", "denim"), ("green", "marble"), ("yellow", "knitted"), ("blue", "plaid"))
+EDITS = (
+    *(("blue", "denim"), ("green", "marble"), ("yellow", "knitted"), ("purple", "plaid")),
+    *(("orange", "camouflage"), ("white", "leather"), ("cyan", "striped"), ("black", "leather")),
+)
 
 
 def wide(seed: int) -> WideItem:
