@@ -106,14 +106,14 @@ def scores(result: ImageResult, judge: Judge) -> tuple[float, float]:
 @torch.no_grad()
 def perceived(result: ImageResult, judge: Judge) -> dict[str, float]:
     """Perceptual distance of an edit from its source inside and outside the edited region."""
-    maps = [
-        judge.material.maps(torch.from_numpy(result.pictures[name]).permute(2, 0, 1)[None] / 127.5 - 1)
+    before, after = (
+        judge.material.maps(torch.from_numpy(result.pictures[name].copy()).permute(2, 0, 1)[None] / 127.5 - 1)
         for name in ("source", "image")
-    ]
+    )
     inside = torch.from_numpy(result.pictures["mask"][..., 0] > 127)[None]
     regions = {"inside": inside, "outside": ~inside}
     return {
-        name: float(perceptual_distance(*maps, where)) if where.any() else float("nan")
+        name: float(perceptual_distance(before, after, where)) if where.any() else float("nan")
         for name, where in regions.items()
     }
 
