@@ -160,7 +160,7 @@ def main() -> None:
     judge = Judge.from_pretrained(args.judge or embedded_folder("judge")).float().eval()  # pyright: ignore
     ways: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in args.strategies}
     if args.inv_lambda:
-        ways = {f"1/λ = {value:g}": {"inv_lambda": value} for value in args.inv_lambda}
+        ways = {f"1/lambda {value:g}": {"inv_lambda": value} for value in args.inv_lambda}
     for task in args.tasks:
         kind, make_item = TASKS[task]
         pictures: list[np.ndarray] = []
