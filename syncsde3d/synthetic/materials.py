@@ -151,8 +151,8 @@ def _denim(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     for along, across in ((u, v), (v, u)):
         d = np.abs(frac(across / size) - 0.5) * size
         out = mix(out, shift(base, 0.7), step(-d, -0.03, 0.02))
-        dash = step(ridge(along / 0.26), 0.3, 0.2)
-        out = mix(out, thread, dash * step(-np.abs(d - 0.085), -0.036, 0.02))
+        dash = step(ridge(along / 0.26), 0.4, 0.2)
+        out = mix(out, thread, dash * step(-np.abs(d - 0.085), -0.028, 0.02))
     return out
 
 
