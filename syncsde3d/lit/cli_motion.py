@@ -34,7 +34,8 @@ def add_motion(commands: Any, shared: Callable[[argparse.ArgumentParser, str], N
     motion.add_argument("--out", default="renders/motion", help="where results go, a folder per script")
     motion.add_argument("--overlap", type=int, help="frames that segments share (30, at 20 per second)")
     motion.add_argument("--precision", help="of shared frames: graded (default), or binary (the paper's)")
-    motion.add_argument("--blend", help="on shared frames: cosine (default), linear, or later (the paper's)")
+    motion.add_argument("--blend", help="on shared frames: linear (default), cosine, or later (the paper's)")
+    motion.add_argument("--sync-end", type=float, help="share of the steps that are coupled (0.25; paper: 1)")
     motion.add_argument("--guidance", dest="guidance_scale", type=float, help="weight of the prompts (2.5)")
     motion.add_argument("--fps", type=float, help="frames per second of the exported motion (20)")
     motion.add_argument("--clean-up", action="store_true", default=None, help="hold standing feet still")
@@ -50,6 +51,7 @@ _MODULE_OPTIONS = (
     "steps",
     "scheduler",
     "inv_lambda",
+    "sync_end",
     "strategy",
     "dtype",
     "max_batch",

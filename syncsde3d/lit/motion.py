@@ -45,11 +45,13 @@ class LongMotion(ItemModule):
         model: "embedded" (the package's own small model), or a released MDM checkpoint or its folder.
         strategy: how segments are coupled, see :class:`syncsde3d.core.Sync`; "handshake" for comparison.
         steps, scheduler: of the sampler. inv_lambda: strength of the coupling; 3 is the paper's for motion.
+        sync_end: share of the schedule after which segments run free, in (0, 1]; 1 is the paper's. Late steps
+            decide on details from frame to frame, which a pull there would leave jerky.
         guidance_scale: classifier-free, 1 turns it off.
         overlap: frames that neighbouring segments share, at 20 per second.
         precision: "graded" trusts the reference less towards the end of the shared frames; "binary" is the
             paper's.
-        blend: on shared frames: a "cosine" or "linear" cross-fade, or the "later" segment (the paper's).
+        blend: on shared frames: a "linear" or "cosine" cross-fade, or the "later" segment (the paper's).
         clean_up: hold standing feet still and lift the body out of the floor.
         fps: frames per second of the exported motion.
         stream: one segment after the other in constant memory instead of all at once; same result.
@@ -68,10 +70,11 @@ class LongMotion(ItemModule):
         steps: int = 20,
         scheduler: SchedulerName = "dpm++",
         inv_lambda: float = 3.0,
+        sync_end: float = 0.25,
         guidance_scale: float = 2.5,
         overlap: int = 30,
         precision: Precision = "graded",
-        blend: Blend = "cosine",
+        blend: Blend = "linear",
         clean_up: bool = False,
         fps: float = FPS,
         stream: bool = False,
@@ -94,7 +97,7 @@ class LongMotion(ItemModule):
         if not 1 <= fps <= 240:
             raise ValueError(f"fps: expected 1 to 240 frames per second, got {fps}")
         core: Strategy = "synctweedies" if strategy == "handshake" else strategy
-        self.sync = Sync(strategy=core, inv_lambda=inv_lambda)
+        self.sync = Sync(strategy=core, inv_lambda=inv_lambda, sync_end=sync_end)
         self.model_name, self.text_encoder = model, text_encoder
         self.strategy, self.steps = strategy, steps
         self.scheduler: SchedulerName = scheduler
@@ -122,6 +125,7 @@ class LongMotion(ItemModule):
             "steps": self.steps,
             "scheduler": self.scheduler,
             "inv_lambda": self.sync.inv_lambda,
+            "sync_end": self.sync.sync_end,
             "guidance_scale": self.guidance_scale,
             "overlap": self.overlap,
             "precision": self.precision,

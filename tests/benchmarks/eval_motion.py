@@ -53,12 +53,12 @@ PROMPTS = (
     "a person bows",
 )
 WAYS: dict[str, dict[str, Any]] = {
-    "syncsde": {"precision": "graded", "blend": "cosine"},
-    "syncsde, the paper's": {"precision": "binary", "blend": "later"},
+    "syncsde": {},
+    "syncsde, the paper's": {"precision": "binary", "blend": "later", "sync_end": 1.0},
     "independent, cut": {"strategy": "independent", "blend": "later"},
     "independent, blend": {"strategy": "independent", "blend": "linear"},
-    "synctweedies": {"strategy": "synctweedies"},
-    "handshake": {"strategy": "handshake"},
+    "synctweedies": {"strategy": "synctweedies", "sync_end": 1.0},
+    "handshake": {"strategy": "handshake", "sync_end": 1.0},
 }
 
 

@@ -280,6 +280,7 @@ class TestShell:
             (["--steps", "0"], "steps"),
             (["--strategy", "average"], "strategy: expected one of syncsde"),
             (["--strategy", "handshake", "--stream"], "stream: expected the strategy syncsde"),
+            (["--sync-end", "0"], "sync_end: expected a share in (0, 1], got 0"),
             (["--precision", "soft"], "precision: expected one of graded, binary"),
             (["--blend", "hard"], "blend: expected one of later"),
             (["--fps", "0"], "fps"),
