@@ -53,7 +53,7 @@ PROMPTS = (
     "a person bows",
 )
 WAYS: dict[str, dict[str, Any]] = {
-    "syncsde": {},
+    "syncsde": {"strategy": "syncsde"},
     "syncsde, the paper's": {"precision": "binary", "blend": "later", "sync_end": 1.0},
     "independent, cut": {"strategy": "independent", "blend": "later"},
     "independent, blend": {"strategy": "independent", "blend": "linear"},
