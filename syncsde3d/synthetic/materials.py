@@ -1,7 +1,8 @@
 """Procedural solid materials times named colours: albedo from object-space position and normal.
 
-Each material keeps its colour word dominant, is coarse (periods of 0.2 to 0.45 units, 13 pixels and more for
-a unit sphere seen at 128 pixels), and is meant to be told from every other one by a person.
+Each material keeps its colour word dominant, is coarse (periods of 0.22 to 0.95 units, 13 pixels and more
+for a unit sphere seen at 128 pixels; only seams and threads are finer), and is meant to be told from every
+other one by a person.
 """
 
 from __future__ import annotations
