@@ -62,13 +62,13 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.rename(path, old)
         try:
             os.rename(temporary, path)
-        except OSError:
+        except BaseException:
             if old.exists():
                 os.rename(old, path)
             raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _sibling(path: Path) -> Path:

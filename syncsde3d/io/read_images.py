@@ -58,6 +58,10 @@ def _open(path: str | os.PathLike[str]) -> Image.Image:
     try:
         with Image.open(path) as picture:
             picture.load()
+            if picture.mode == "F":
+                raise ValueError("it holds floats, expected 8 or 16 bits")
+            if picture.mode.startswith("I"):  # Pillow would clip 16 bits to 8
+                return Image.fromarray((np.asarray(picture).clip(0, 65535) / 257).round().astype(np.uint8))
             return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
         raise FileNotFoundError(f"'{os.fspath(path)}': no such file") from None

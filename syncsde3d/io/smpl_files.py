@@ -29,6 +29,11 @@ _ALLOWED = {
 }
 
 
+def find_body(path: str | os.PathLike[str], gender: str = "neutral") -> Path:
+    """The file that :func:`load_body` reads. Raises ValueError where there is none."""
+    return _find(Path(path).expanduser(), gender)
+
+
 def load_body(path: str | os.PathLike[str], gender: str = "neutral") -> Body:
     """A body from a model file, ``.npz`` or ``.pkl``, or the first one in a folder laid out as smplx's.
 
@@ -39,7 +44,7 @@ def load_body(path: str | os.PathLike[str], gender: str = "neutral") -> Body:
     Raises:
         ValueError: in one line: no such file (where it was looked for, where to get it), or not a model.
     """
-    file = _find(Path(path).expanduser(), gender)
+    file = find_body(path, gender)
     arrays = _read(file)
     if missing := [key for key in _KEYS if key not in arrays]:
         raise ValueError(f"'{file}' is not a model of the SMPL family: it lacks {', '.join(missing)}")
@@ -90,6 +95,9 @@ def _find(path: Path, gender: str) -> Path:
     found = next((path / name for name in names if (path / name).is_file()), None)
     if found is None:
         looked = ", ".join(dict.fromkeys(name.name for name in names))
+        others = sorted(f for f in path.rglob("SMPL*") if f.suffix in (".npz", ".pkl"))
+        if others:
+            raise ValueError(f"no {gender} body model in '{path}'; name a file, such as '{others[0]}'")
         raise ValueError(
             f"no body model in '{path}': looked there, and in smpl, smplh, smplx, for {looked}; "
             f"they are free for research after registration at {_SITES}"

@@ -105,7 +105,11 @@ def _encode(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], fps
     colours = "-vf scale=out_color_matrix=bt709:out_range=tv,format=yuv420p -colorspace bt709"
     colours += " -color_primaries bt709 -color_trc bt709 -color_range tv"
     codec = f"-c:v libx264 -crf {crf} -preset medium -movflags +faststart"
-    command = [_encoder(), *f"-y -loglevel error {source} -an {colours} {codec}".split(), str(path)]
+    command = [
+        _encoder(),
+        *f"-y -loglevel error {source} -an {colours} {codec}".split(),
+        str(path.absolute()),
+    ]
     with tempfile.TemporaryFile() as log:
         encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
         assert encoder.stdin is not None

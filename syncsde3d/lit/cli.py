@@ -103,7 +103,9 @@ def _image_model(parser: argparse.ArgumentParser) -> None:
     """Options of commands that draw pictures with a depth-conditioned model."""
     _shared(parser, "'closed-form' (default), 'embedded', a hub id or a local folder")
     parser.add_argument("--controlnet", help="hub id or folder of the depth ControlNet")
-    parser.add_argument("--preset", choices=("default", "paper"), help="settings to start from")
+    parser.add_argument("--preset", choices=("default", "paper", "embedded"), help="settings to start from")
+    parser.add_argument("--guidance", dest="guidance_scale", type=float, help="weight of the prompt")
+    parser.add_argument("--negative-prompt", help="what to steer away from")
     parser.add_argument("--low-memory", action="store_true", default=None, help="decode in tiles")
 
 
@@ -114,6 +116,8 @@ _MODULE_OPTIONS = (
     "steps",
     "scheduler",
     "inv_lambda",
+    "guidance_scale",
+    "negative_prompt",
     "strategy",
     "dtype",
     "max_batch",

@@ -14,7 +14,7 @@ _WIDE = """examples:
   syncsde3d wide "a city at night" --width 2048 --wrap                a panorama of 360 degrees
   syncsde3d wide --prompt-at 0 "a forest" --prompt-at 1 "a city"      prompts that change across the picture
   syncsde3d wide "a beach" --width 40000 --stream                     memory does not grow with the width
-  syncsde3d wide "a beach" --extend renders/wide/a_beach --width 3072
+  syncsde3d wide "a beach" --extend renders/wide/a_beach --width 3072 --out renders/wider
   syncsde3d wide "a beach" --start-from holiday.jpg --width 2048      continue a picture to the right
   syncsde3d wide prompts.txt                                          a table: .txt, .csv or .jsonl
 """
@@ -90,6 +90,8 @@ def add_images(commands: Any, shared: Shared) -> None:
     edit.add_argument("--mask", help="a picture file, white where to edit, in place of finding the region")
     edit.add_argument("--find", choices=("attention", "contrast"), help="how the region is found")
     edit.add_argument("--threshold", type=float, help="from what share of its maximum on (0.3, contrast 0.4)")
+    edit.add_argument("--captioner", help="hub id or folder of the BLIP model that describes the picture")
+    edit.add_argument("--matcher", help="hub id or folder of the CLIP model that finds the word to replace")
     edit.add_argument("--refine", type=int, help="network calls that make the inversion more exact (2)")
     _finish(edit, shared, _edit)
 
@@ -107,7 +109,9 @@ def _finish(parser: argparse.ArgumentParser, shared: Shared, run: Callable[..., 
     parser.add_argument("--guidance", dest="guidance_scale", type=float, help="weight of the prompts")
     parser.add_argument("--negative-prompt", help="what to steer away from")
     parser.add_argument("--preset", choices=("default", "paper", "embedded"), help="settings to start from")
-    parser.add_argument("--low-memory", action="store_true", default=None, help="decode in tiles")
+    parser.add_argument(
+        "--low-memory", action="store_true", default=None, help="decode in tiles; SD 3 without T5"
+    )
     parser.set_defaults(run=run)
 
 
@@ -192,7 +196,7 @@ def _ambiguous(options: argparse.Namespace) -> int:
 def _edit(options: argparse.Namespace) -> int:
     from syncsde3d.lit.editing import ImageEditing
 
-    own = ("find", "threshold", "refine")
+    own = ("find", "threshold", "refine", "captioner", "matcher")
     row = {
         "image": options.source,
         "source_prompt": options.source_prompt,

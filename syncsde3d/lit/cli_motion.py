@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def add_motion(commands: Any, shared: Callable[[argparse.ArgumentParser, str], N
     motion.add_argument("--fps", type=float, help="frames per second of the exported motion (20)")
     motion.add_argument("--clean-up", action="store_true", default=None, help="hold standing feet still")
     motion.add_argument("--text-encoder", help="hub id or folder of a released checkpoint's text encoder")
-    motion.add_argument("--smpl", metavar="FOLDER", help="SMPL model files: also write that body")
+    motion.add_argument("--smpl", metavar="PATH", help="SMPL model file or folder: also write that body")
     motion.add_argument("--no-video", action="store_true", help="leave the MP4 out")
     shared(motion, "'embedded' (default), or the folder of an MDM checkpoint")
     motion.set_defaults(run=_motion)
@@ -78,6 +79,8 @@ def _motion(options: argparse.Namespace) -> int:
         if options.seconds:
             raise ValueError("seconds: a script has its own")
         what = {"source": options.source[0]}
+    elif scripts := [text for text in options.source if is_script(text)]:
+        raise ValueError(f"source: expected prompts or one script (a glob in quotes), got '{scripts[0]}' too")
     data = MotionScriptDataModule(**what, seed=options.seed, duration=options.duration, extend=options.extend)
     writer = MotionWriter(options.out, options.overwrite, not options.no_video, options.smpl)
     return predict(LongMotion(**given), data, writer, options.devices)
@@ -85,6 +88,6 @@ def _motion(options: argparse.Namespace) -> int:
 
 def is_script(text: str) -> bool:
     """Whether a single argument names scripts rather than saying what happens."""
-    if Path(text).suffix.lower() in (".csv", ".yaml", ".yml") or Path(text).is_dir():
+    if Path(text).suffix.lower() in (".csv", ".yaml", ".yml") or os.path.isdir(text):
         return True
     return glob.has_magic(text) and bool(glob.glob(text, recursive=True))

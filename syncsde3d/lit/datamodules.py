@@ -1,9 +1,10 @@
-"""Data sets of things to make: meshes with prompts."""
+"""Data sets of things to make, and the one of meshes with prompts."""
 
 from __future__ import annotations
 
 import csv
 import glob
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,11 +20,30 @@ from syncsde3d.mesh.load import READERS
 _COLUMNS = {"mesh", "prompt", "seed", "id"}
 
 
-def _identity(batch: list[Any]) -> list[Any]:
-    return batch
+class ItemDataModule(L.LightningDataModule):
+    """Items to make, one per batch. items: known after :meth:`setup`, with ids that differ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: list[Any] = []
+
+    def read(self) -> list[Any]:
+        """The items as they are given. Raises ValueError where there are none."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        self.items = unique_ids(self.read())
+        if self.trainer is not None and self.trainer.world_size > len(self.items):
+            raise ValueError(
+                f"devices: expected at most one for each of {len(self.items)} items, got "
+                f"{self.trainer.world_size}"
+            )
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.items, batch_size=1, collate_fn=list)  # pyright: ignore[reportArgumentType]
 
 
-class MeshDataModule(L.LightningDataModule):
+class MeshDataModule(ItemDataModule):
     """Meshes to texture, one item each.
 
     source: a mesh file, a folder of meshes, a glob pattern, or a ``.csv`` / ``.jsonl`` table with the columns
@@ -37,13 +57,9 @@ class MeshDataModule(L.LightningDataModule):
     def __init__(self, source: str, prompt: str = "", seed: int = 0) -> None:
         super().__init__()
         self.source, self.prompt, self.seed = source, prompt, seed
-        self.items: list[MeshItem] = []
 
-    def setup(self, stage: str | None = None) -> None:
-        self.items = unique_ids(list(self._read()))
-
-    def predict_dataloader(self) -> DataLoader[MeshItem]:
-        return DataLoader(self.items, batch_size=1, collate_fn=_identity)  # pyright: ignore[reportArgumentType]
+    def read(self) -> list[MeshItem]:
+        return list(self._read())
 
     def _read(self) -> Iterator[MeshItem]:
         path = Path(self.source)
@@ -68,10 +84,7 @@ class MeshDataModule(L.LightningDataModule):
         if unknown or not row.get("mesh"):
             problem = f"unknown column '{sorted(map(str, unknown))[0]}'" if unknown else "no 'mesh'"
             raise ValueError(f"{place}: {problem}, expected the columns mesh, prompt, seed, id")
-        try:
-            seed = int(row.get("seed") or self.seed)
-        except (TypeError, ValueError):
-            raise ValueError(f"{place}: seed '{row['seed']}' is not a whole number") from None
+        seed = read_seed(row, self.seed, f"{place}: ")
         prompt = str(row.get("prompt") or self.prompt)
         return MeshItem(table.parent / str(row["mesh"]), prompt, seed, str(row.get("id") or ""))
 
@@ -85,12 +98,16 @@ def read_table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}") from None
     if path.suffix.lower() == ".csv":
-        for row in (reader := csv.DictReader(text.splitlines())):
-            if None in row:
-                raise ValueError(f"{path}:{reader.line_num}: more values than columns")
-            yield f"{path}:{reader.line_num}", row
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        try:
+            for row in reader:
+                if None in row:
+                    raise ValueError(f"{path}:{reader.line_num}: more values than columns")
+                yield f"{path}:{reader.line_num}", row
+        except csv.Error as error:
+            raise ValueError(f"{path}:{reader.line_num}: not CSV ({error})") from None
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -102,16 +119,32 @@ def read_table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{path}:{number}", row
 
 
+def read_seed(row: Mapping[str, Any], otherwise: int, place: str) -> int:
+    """A row's seed, or ``otherwise`` where it has none. Raises ValueError for what is no whole number."""
+    value = row.get("seed")
+    if value is None or value == "":
+        return otherwise
+    try:
+        if int(value) == float(value):
+            return int(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"{place}seed '{value}' is not a whole number")
+
+
 def unique_ids(items: list[Any]) -> list[Any]:
-    """The items with ids that are safe folder names and differ: from their own id, or the file's name."""
+    """The items with ids that are safe folder names and differ, also where case does not count.
+
+    An id is an item's own, or its file's name.
+    """
     taken: set[str] = set()
     named = []
     for item in items:
         wanted = name = safe_id(item.id or item.mesh.stem)
         copy = 1
-        while name in taken:
+        while name.casefold() in taken:
             copy += 1
             name = f"{wanted}-{copy}"
-        taken.add(name)
+        taken.add(name.casefold())
         named.append(replace(item, id=name))
     return named

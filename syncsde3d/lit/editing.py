@@ -103,7 +103,7 @@ class ImageEditing(ImageModule):
 
     def make(self, item: EditItem) -> ImageResult:
         """One edited picture. Raises ValueError or OSError for an item that cannot be done."""
-        model, seconds, notes = self.loaded, {}, []
+        model, seconds, notes, key = self.loaded, {}, [], self.key(item)
         given = read_image(item.image)
         height, width = working_size(given.shape[0], given.shape[1], model.size, model.factor)
         if given.shape[:2] != (height, width):
@@ -135,6 +135,7 @@ class ImageEditing(ImageModule):
         outside = (1 - region.to(image)).repeat_interleave(model.factor, 0).repeat_interleave(model.factor, 1)
         return self.result(
             item,
+            key=key,
             pictures=pictures | {"mask": mask_picture(region.cpu(), model.factor)},
             overview={
                 "source": item.source_prompt,

@@ -7,10 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import lightning as L
-from torch.utils.data import DataLoader
-
-from syncsde3d.lit.datamodules import read_table, unique_ids
+from syncsde3d.lit.datamodules import ItemDataModule, read_seed, read_table
 from syncsde3d.lit.image_items import AmbiguousItem, EditItem, ImageItem, MaskedItem, Region, WideItem
 from syncsde3d.lit.items import safe_id
 
@@ -21,7 +18,7 @@ TABLES = (".csv", ".jsonl", ".txt")
 Row = Mapping[str, Any]
 
 
-class PromptDataModule(L.LightningDataModule):
+class PromptDataModule(ItemDataModule):
     """Pictures to make, one item per row.
 
     source: a table. ``.csv`` (with a header) and ``.jsonl`` have, beside ``seed`` and ``id``, the columns
@@ -53,9 +50,8 @@ class PromptDataModule(L.LightningDataModule):
         if bool(source) == bool(rows):
             raise ValueError("source, rows: expected one of them")
         self.source, self.task, self.rows, self.seed, self.extend = source, task, rows, seed, extend
-        self.items: list[Any] = []
 
-    def setup(self, stage: str | None = None) -> None:
+    def read(self) -> list[ImageItem]:
         items = [self._item(*row) for row in self._read()]
         if not items:
             raise ValueError(f"source: '{self.source}' is empty, expected at least one row")
@@ -64,10 +60,7 @@ class PromptDataModule(L.LightningDataModule):
                 raise ValueError(f"extend: expected one wide image to continue, got {len(items)} rows")
             folder = Path(self.extend)
             items = [replace(items[0], extends=folder, id=folder.resolve().name)]
-        self.items = unique_ids(items)
-
-    def predict_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.items, batch_size=1, collate_fn=list)  # pyright: ignore[reportArgumentType]
+        return items
 
     def _read(self) -> Iterator[tuple[str, Row, Path]]:
         """Every row with its place, for messages, and the folder of its files."""
@@ -94,10 +87,7 @@ class PromptDataModule(L.LightningDataModule):
         if unknown := sorted(str(name) for name in set(row) - known):
             raise ValueError(f"{before}unknown column '{unknown[0]}', expected {', '.join(sorted(known))}")
         row = {name: value for name, value in row.items() if value not in (None, "")}
-        try:
-            seed = int(row.get("seed", self.seed))
-        except (TypeError, ValueError):
-            raise ValueError(f"{before}seed '{row['seed']}' is not a whole number") from None
+        seed = read_seed(row, self.seed, before)
         try:
             item = make(row, folder)
         except (TypeError, KeyError, AttributeError):

@@ -31,13 +31,11 @@ class ImageWriter(ResultWriter):
     a streamed one, which appear in ``<id>.unfinished`` while it is made and go with it if it fails; and
     ``manifest.json``.
 
-    output_dir, overwrite: see :class:`~syncsde3d.lit.writers.ResultWriter`. notes: by item, what was measured
-    and what the user should know.
+    output_dir, overwrite: see :class:`~syncsde3d.lit.writers.ResultWriter`.
     """
 
     def __init__(self, output_dir: str = "renders/images", overwrite: bool = False) -> None:
         super().__init__(output_dir, overwrite)
-        self.notes: dict[str, list[str]] = {}
         self._unfinished: list[Path] = []
 
     def unfinished(self, item: Any) -> Path:

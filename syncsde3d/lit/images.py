@@ -55,7 +55,7 @@ class ImageModule(ItemModule):
         steps, scheduler, inv_lambda, guidance_scale: override the preset.
         negative_prompt: what to steer away from.
         dtype: the networks' precision. max_batch: most rows in one network call; None takes all.
-        low_memory: decode one picture, and one tile of it, at a time.
+        low_memory: decode one picture, and one tile of it, at a time; Stable Diffusion 3 goes without T5.
     """
 
     #: Settings by preset; None for all others: what fits the model.
@@ -94,6 +94,8 @@ class ImageModule(ItemModule):
         self.settings: ImageSettings = replace(start, **{k: v for k, v in given.items() if v is not None})
         if self.settings.steps < 1:
             raise ValueError(f"steps: expected at least 1, got {self.settings.steps}")
+        if max_batch is not None and max_batch < 1:
+            raise ValueError(f"max_batch: expected at least 1 row, got {max_batch}")
         self.sync = Sync(strategy, self.settings.inv_lambda)
         self.model_name, self.negative_prompt = model, negative_prompt
         self.dtype_name: Literal["float32", "float16", "bfloat16"] = dtype
@@ -137,11 +139,10 @@ class ImageModule(ItemModule):
     def key(self, item: ImageItem) -> str:
         return fingerprint(type(item).__name__, item, self.describe())
 
-    def result(self, item: ImageItem, **parts: Any) -> ImageResult:
-        """The item's result with the account of how it was made."""
-        return ImageResult(
-            item=item, settings=self.describe(), models=self.revisions(), key=self.key(item), **parts
-        )
+    def result(self, item: ImageItem, key: str | None = None, **parts: Any) -> ImageResult:
+        """The item's result with the account of how it was made. key: of the item as it was given."""
+        key = self.key(item) if key is None else key
+        return ImageResult(item=item, settings=self.describe(), models=self.revisions(), key=key, **parts)
 
     def sampler(self, model: Any = None) -> Sampler:
         """The sampler of a model; by default of :attr:`loaded`."""

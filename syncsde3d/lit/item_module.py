@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -41,6 +42,20 @@ class ItemModule(L.LightningModule):
     def hides_progress(self) -> bool:
         """Whether the trainer shows no progress bar, or there is none."""
         return self._trainer is None or self.trainer.progress_bar_callback is None
+
+
+def check_same(
+    folder: Path, made: Mapping[str, Any], settings: Mapping[str, Any], names: Iterable[str]
+) -> None:
+    """Raises ValueError where the result to be extended was made with another model or other settings."""
+    for name in names:
+        if made.get(name) != settings[name]:
+            raise ValueError(
+                f"extend: '{folder}' was made with {name} {made.get(name)!r}, got {settings[name]!r}"
+            )
+    before, now = (sorted(map(str, s["models"].values())) for s in (made, settings))
+    if before != now:
+        raise ValueError(f"extend: '{folder}' was made with other weights of the model")
 
 
 @contextmanager

@@ -40,5 +40,5 @@ def run(arguments: Sequence[str]) -> int:
         print(f"syncsde3d {arguments[0]}: {one_line(error)}", file=sys.stderr)  # noqa: T201
         return 2
     callbacks = getattr(cli.trainer, "callbacks", [])
-    writers = [callback for callback in callbacks if isinstance(callback, ResultWriter)]
+    writers = [c for c in callbacks if isinstance(c, ResultWriter) and cli.trainer.is_global_zero]
     return max((report(writer) for writer in writers), default=0)

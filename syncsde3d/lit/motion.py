@@ -147,6 +147,8 @@ class LongMotion(ItemModule):
         with timed(seconds, "sample"):
             run = self._begin(item, self.model)
             features = _on_disk(run.pieces())
+        if not features.isfinite().all():
+            raise ValueError("model: it gave values that are not finite; try dtype float32, or other weights")
         with timed(seconds, "decode"):
             joints = to_joints(features)
             if self.clean_up:

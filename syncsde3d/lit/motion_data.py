@@ -8,17 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import yaml
-from torch.utils.data import DataLoader
 
-from syncsde3d.lit.datamodules import read_table, unique_ids
+from syncsde3d.lit.datamodules import ItemDataModule, read_table
 from syncsde3d.lit.motion_items import SECONDS, Line, MotionItem
 
 SCRIPTS = (".csv", ".yaml", ".yml")
 
 
-class MotionScriptDataModule(L.LightningDataModule):
+class MotionScriptDataModule(ItemDataModule):
     """Long motions to make, one item per script.
 
     source: a script, a folder of scripts, or a glob pattern. A script is a CSV with the columns ``prompt``
@@ -49,19 +47,15 @@ class MotionScriptDataModule(L.LightningDataModule):
             )
         self.source, self.prompts, self.seconds = source, tuple(prompts), tuple(seconds)
         self.seed, self.duration, self.extend = seed, duration, extend
-        self.items: list[MotionItem] = []
 
-    def setup(self, stage: str | None = None) -> None:
+    def read(self) -> list[MotionItem]:
         items = list(self._read())
         if self.extend is not None:
             if len(items) > 1:
                 raise ValueError(f"extend: expected one script to continue with, got {len(items)}")
             folder = Path(self.extend)
             items = [replace(items[0], extends=folder, id=folder.resolve().name)]
-        self.items = unique_ids([replace(item, seed=self.seed, duration=self.duration) for item in items])
-
-    def predict_dataloader(self) -> DataLoader[MotionItem]:
-        return DataLoader(self.items, batch_size=1, collate_fn=list)  # pyright: ignore[reportArgumentType]
+        return [replace(item, seed=self.seed, duration=self.duration) for item in items]
 
     def _read(self) -> Iterator[MotionItem]:
         if self.prompts:

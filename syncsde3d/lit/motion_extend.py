@@ -11,6 +11,7 @@ from syncsde3d.core import Trajectory
 from syncsde3d.io.manifest import read_manifest
 from syncsde3d.io.smpl_npz import read_motion_npz
 from syncsde3d.io.trajectory import load_trajectories
+from syncsde3d.lit.item_module import check_same
 from syncsde3d.motion.types import Segment
 
 if TYPE_CHECKING:
@@ -56,9 +57,5 @@ def load_earlier(folder: Path, settings: Mapping[str, Any]) -> Earlier:
         raise ValueError(f"extend: '{folder}' is not a whole result: {error}") from None
     if motion.features is None:
         raise ValueError(f"extend: '{folder / MOTION}' holds no features")
-    for name in _SAME:
-        if made.get(name) != settings[name]:
-            raise ValueError(
-                f"extend: '{folder}' was made with {name} {made.get(name)!r}, got {settings[name]!r}"
-            )
+    check_same(folder, made, settings, _SAME)
     return Earlier(motion.features, motion.segments, trajectory)

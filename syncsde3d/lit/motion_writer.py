@@ -8,11 +8,11 @@ from pathlib import Path
 import lightning as L
 
 from syncsde3d.io.bvh import write_bvh
-from syncsde3d.io.manifest import Manifest, write_manifest
+from syncsde3d.io.manifest import Manifest, hash_file, read_manifest, write_manifest
 from syncsde3d.io.mesh_sequence import write_mesh_sequence
 from syncsde3d.io.motion_gltf import write_motion_glb, write_skinned_glb
 from syncsde3d.io.motion_video import write_motion_video
-from syncsde3d.io.smpl_files import load_body
+from syncsde3d.io.smpl_files import find_body, load_body
 from syncsde3d.io.smpl_npz import write_motion_npz, write_smpl_npz
 from syncsde3d.io.trajectory import save_trajectories
 from syncsde3d.lit.motion_extend import MOTION, TRAJECTORY
@@ -31,7 +31,8 @@ class MotionWriter(ResultWriter):
     skinned and animated) and ``smpl`` (a folder with its mesh at every frame, OBJ).
 
     output_dir, overwrite: see :class:`~syncsde3d.lit.writers.ResultWriter`. video: False leaves the MP4 out,
-    which takes the most time of a long motion. smpl: file or folder of an SMPL, SMPL-H or SMPL-X model.
+    which takes the most time of a long motion. smpl: an SMPL, SMPL-H or SMPL-X model file, or a folder with a
+    neutral one.
     """
 
     def __init__(
@@ -44,16 +45,22 @@ class MotionWriter(ResultWriter):
         super().__init__(output_dir, overwrite)
         self.video, self.smpl = video, smpl
         self.body: Body | None = None
+        self._body_file: Path | None = None
+        self._body_hash = ""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if self.smpl is not None:
-            self.body = load_body(self.smpl)
+            self._body_file = find_body(self.smpl)
+            self._body_hash = hash_file(self._body_file)[1]
+            self.body = load_body(self._body_file)
 
     def is_done(self, item: MotionItem, key: str) -> bool:
+        if not super().is_done(item, key):
+            return False
         folder = self.output_dir / item.id
-        wanted = {"motion.mp4": self.video, "smpl/frame_00000.obj": self.smpl is not None}
-        return super().is_done(item, key) and all((folder / n).is_file() for n, on in wanted.items() if on)
+        with_body = self.body is None or read_manifest(folder).inputs["smpl"]["sha256"] == self._body_hash
+        return with_body and (not self.video or (folder / "motion.mp4").is_file())
 
     def write(self, folder: Path, result: MotionResult) -> None:
         start = time.perf_counter()
@@ -71,7 +78,7 @@ class MotionWriter(ResultWriter):
         files = {
             "script": item.script,
             "extends": item.extends and item.extends / TRAJECTORY,
-            "smpl": self.smpl and Path(self.smpl).expanduser(),
+            "smpl": self._body_file,
         }
         manifest = Manifest(
             fingerprint=result.key,

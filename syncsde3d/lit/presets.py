@@ -7,6 +7,7 @@ from typing import Literal
 
 from syncsde3d.mesh.cameras import PAPER_VIEWS, TEXTURE_VIEWS
 from syncsde3d.models.schedulers import SchedulerName
+from syncsde3d.synthetic.captions import view_word
 
 
 @dataclass(frozen=True)
@@ -66,21 +67,9 @@ PRESETS: dict[str, TextureSettings] = {
 }
 
 
-def view_name(azimuth: float, elevation: float) -> str:
-    """The word for a view direction, degrees: front, back, side, top or bottom."""
-    azimuth = (azimuth + 180.0) % 360.0 - 180.0
-    if elevation > 30:
-        return "top"
-    if elevation < -30:
-        return "bottom"
-    if abs(azimuth) <= 30:
-        return "front"
-    return "back" if abs(azimuth) >= 120 else "side"
-
-
 def view_prompts(prompt: str, settings: TextureSettings) -> tuple[list[str], list[str]]:
     """Prompt and negative prompt of every view: the direction is named, and "front view" denied elsewhere."""
-    names = [view_name(*view) for view in settings.views]
+    names = [view_word(*view) for view in settings.views]
     prompts = [f"{settings.prefix}{prompt}, {name} view" for name in names]
     negatives = [
         ", ".join(filter(None, (settings.negative_prompt, "" if name == "front" else "front view")))

@@ -66,11 +66,10 @@ class MeshTexturing(ItemModule):
     Args:
         model: "closed-form" (exact Gaussians, no weights), "embedded" (the package's own small diffusion
             model), or a Stable Diffusion 1.x/2.x hub id or local diffusers folder.
-        controlnet: hub id or folder of the depth ControlNet; None takes the model folder's own, or the one
-            that fits Stable Diffusion 1.5.
+        controlnet: hub id or folder of the depth ControlNet; None takes the model folder's own.
         preset: settings to start from, see :data:`syncsde3d.lit.presets.PRESETS`; None fits the model.
         strategy: how views are coupled, see :class:`syncsde3d.core.Sync`.
-        steps, scheduler, inv_lambda, guidance_scale: override the preset.
+        steps, scheduler, inv_lambda, guidance_scale, negative_prompt: override the preset.
         texture_size: texels along a side.
         refine: sharpen the baked texture by optimising it against the views.
         dtype: the network's precision. max_batch: most rows in one network call; None takes all.
@@ -92,6 +91,7 @@ class MeshTexturing(ItemModule):
         scheduler: SchedulerName | None = None,
         inv_lambda: float | None = None,
         guidance_scale: float | None = None,
+        negative_prompt: str | None = None,
         texture_size: int = 1024,
         refine: bool = False,
         dtype: Literal["float32", "float16", "bfloat16"] = "float32",
@@ -110,10 +110,13 @@ class MeshTexturing(ItemModule):
             "scheduler": scheduler,
             "inv_lambda": inv_lambda,
             "guidance_scale": guidance_scale,
+            "negative_prompt": negative_prompt,
         }
         self.settings: TextureSettings = replace(start, **{k: v for k, v in given.items() if v is not None})
         if self.settings.steps < 1:
             raise ValueError(f"steps: expected at least 1, got {self.settings.steps}")
+        if max_batch is not None and max_batch < 1:
+            raise ValueError(f"max_batch: expected at least 1 row, got {max_batch}")
         self.sync = Sync(
             strategy=strategy,
             inv_lambda=self.settings.inv_lambda,

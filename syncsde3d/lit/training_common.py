@@ -13,6 +13,7 @@ from diffusers import ConfigMixin
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from syncsde3d.io.atomic import atomic_folder
 from syncsde3d.models.embedded import PROMPT_LENGTH
 
 
@@ -20,8 +21,8 @@ class AveragedTraining(L.LightningModule):
     """Trains ``self.net`` and keeps its exponential moving average, ``self.average``, which is exported.
 
     lr: highest learning rate (AdamW), reached after ``warmup`` steps; it falls to 2 % over the last 40 % of
-    the run, whose length is ``minutes`` if given (for machines shared with others), else the trainer's
-    ``max_steps``. decay: of the average per step (lower at first).
+    the run, whose length is ``minutes`` if given (for machines shared with others), else the trainer's limit
+    of steps or epochs. decay: of the average per step (lower at first).
     """
 
     net: Any
@@ -40,14 +41,21 @@ class AveragedTraining(L.LightningModule):
         self.net = net.train()
         self.average = copy.deepcopy(net).requires_grad_(False).eval()
 
+    @property
+    def scales_loss(self) -> bool:
+        """Whether gradients are scaled, as float16 needs it."""
+        return getattr(self.trainer.precision_plugin, "scaler", None) is not None
+
     def progress(self) -> float:
         """Share of the run already done, in [0, 1]."""
         if self.minutes is not None:
             return min(1.0, (time.monotonic() - self._started) / (60 * self.minutes))
-        return min(1.0, self.global_step / max(1, self.trainer.max_steps))
+        return min(1.0, self.global_step / max(1.0, self.trainer.estimated_stepping_batches))
 
     def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.AdamW(self.net.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=0.01)
+        optimizer = torch.optim.AdamW(
+            self.net.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=not self.scales_loss
+        )
 
         def factor(step: int) -> float:
             left = min(1.0, (1 - self.progress()) / 0.4)
@@ -55,6 +63,18 @@ class AveragedTraining(L.LightningModule):
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Lightning clips no gradients for a fused optimizer
+        if self.scales_loss:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.net.parameters(), gradient_clip_val)
 
     def on_fit_start(self) -> None:
         self._started = time.monotonic()
@@ -81,7 +101,8 @@ class Export(L.Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.is_global_zero and isinstance(pl_module, AveragedTraining):
-            pl_module.export(Path(trainer.default_root_dir) / "weights")
+            with atomic_folder(Path(trainer.default_root_dir) / "weights") as folder:
+                pl_module.export(folder)
 
 
 def save_grid(images: Tensor, path: Path, columns: int = 8) -> None:

@@ -62,8 +62,7 @@ class SyntheticDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         rank = self.trainer.global_rank if self.trainer else 0
-        seed = (self.seed, rank) if rank else self.seed
-        pictures = Pictures(PictureSource(self.train, self.shares, held=False), seed, self.drop)
+        pictures = Pictures(PictureSource(self.train, self.shares, held=False), self.seed, self.drop, rank)
         return DataLoader(
             pictures,
             self.batch_size,

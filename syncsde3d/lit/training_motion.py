@@ -62,7 +62,6 @@ class MotionTraining(AveragedTraining):
         if start:
             self.tokenizer = load_tokenizer(start)
             net = MotionNet.from_pretrained(start, torch_dtype=torch.float32)
-            net.register_to_config(_name_or_path="")  # where it was is of no interest later
             self.take(net)
 
     def configure_model(self) -> None:

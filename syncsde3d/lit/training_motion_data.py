@@ -123,6 +123,7 @@ class MotionBatches(IterableDataset):
         cap: float = 9.0,
     ) -> None:
         self.captions, self.batch_size, self.frames, self.seed = captions, batch_size, frames, seed
+        self.passes = 0
         self.actions: dict[str, list[Clip]] = {}
         for clip in clips:
             self.actions.setdefault(clip.action, []).append(clip)
@@ -130,7 +131,8 @@ class MotionBatches(IterableDataset):
         self.weights = [min(cap, s**0.5) for s in seconds]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        rng = random.Random(str(self.seed))
+        rng = random.Random(str((self.seed, self.passes)))
+        self.passes += 1  # a trainer with a limit of batches asks again after each epoch
         while True:
             shortest, longest = self.frames
             longest = round(shortest * (longest / shortest) ** rng.random())

@@ -37,7 +37,6 @@ class MotionJudgeTraining(AveragedTraining):
         self.start, self.width, self.noise = start, width, noise
         if start:
             judge = MotionJudge.from_pretrained(start, torch_dtype=torch.float32)
-            judge.register_to_config(_name_or_path="")  # where it was is of no interest later
             self.take(judge)
 
     def configure_model(self) -> None:

@@ -201,9 +201,10 @@ class VAETraining(AveragedTraining):
             self.net.encoder.requires_grad_(False)
             self.net.quant_conv.requires_grad_(False)
 
-    def on_fit_start(self) -> None:
-        super().on_fit_start()
+    def configure_model(self) -> None:
+        """Solve a new autoencoder's last layer, before a checkpoint is restored or devices get copies."""
         if self.fresh:
+            self.fresh = False
             loader = iter(self.trainer.datamodule.train_dataloader())  # pyright: ignore
             pictures = [to_unit(next(loader)["image"]).to(self.device) for _ in range(self.fitted)]
             fit_output(self.net, pictures)

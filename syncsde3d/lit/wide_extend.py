@@ -15,6 +15,7 @@ from syncsde3d.core.inversion import invert
 from syncsde3d.io.manifest import read_manifest
 from syncsde3d.io.read_images import read_image, resize
 from syncsde3d.io.trajectory import load_trajectories
+from syncsde3d.lit.item_module import check_same
 from syncsde3d.models.images import ImageModel
 from syncsde3d.tasks.wide_image import WideImageTask
 
@@ -59,11 +60,7 @@ def load_earlier(folder: Path, settings: Mapping[str, Any], task: WideImageTask)
         (trajectory,) = load_trajectories(folder / TRAJECTORY)
     except FileNotFoundError as error:
         raise ValueError(f"extend: '{folder}' is not a whole result: {error}") from None
-    for name in _SAME:
-        if made.get(name) != settings[name]:
-            raise ValueError(
-                f"extend: '{folder}' was made with {name} {made.get(name)!r}, got {settings[name]!r}"
-            )
+    check_same(folder, made, settings, _SAME)
     assert task.width is not None
     if trajectory.patch >= task.count - 1:
         raise ValueError(

@@ -114,10 +114,10 @@ class WideRun:
         latents = scratch((self.module.loaded.channels, canvas.height, canvas.width), np.float32)
         picture = scratch((canvas.height * factor, canvas.width * factor, 3), np.uint8)
         pieces, decode = _saved(self._pieces(), latents, self.dim), self.module.loaded.decode
-        if self.task.wrap:
-            strips = (decode_round(decode, piece, wrap=True) for piece in pieces)
-        else:
-            strips = decode_strips(decode, pieces, self.dim, 2 * canvas.window)
+        wrap = self.task.wrap
+        strips = decode_strips(
+            lambda latents: decode_round(decode, latents[0], wrap)[None], pieces, self.dim, 2 * canvas.window
+        )
         tiles = Tiles.of(self.module, self.item)
         start, axis = 0, self.dim + 2
         for strip in self._kept(strips):

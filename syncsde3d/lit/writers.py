@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from syncsde3d.io.atomic import atomic_folder
 from syncsde3d.io.gltf import write_glb
 from syncsde3d.io.images import contact_sheet, to_uint8, write_png
-from syncsde3d.io.manifest import Manifest, fingerprint, is_complete, write_manifest
+from syncsde3d.io.manifest import NAME, Manifest, fingerprint, is_complete, write_manifest
 from syncsde3d.io.obj import write_obj
 from syncsde3d.io.video import write_gif, write_video
 from syncsde3d.lit.items import Failed, Skipped, TexturedMesh, one_line
@@ -27,7 +27,8 @@ class ResultWriter(BasePredictionWriter):
     """Writes each result as soon as it is there and remembers what became of every item.
 
     output_dir: where the items' folders go; made if missing. overwrite: redo items whose folder already
-    holds the result of the same settings. written, skipped, failed: item id to folder or reason.
+    holds the result of the same settings. written, skipped, failed: item id to folder or reason. notes: item
+    id to what was measured and what the user should know.
     """
 
     def __init__(self, output_dir: str, overwrite: bool = False) -> None:
@@ -36,6 +37,7 @@ class ResultWriter(BasePredictionWriter):
         self.written: dict[str, Path] = {}
         self.skipped: dict[str, Path] = {}
         self.failed: dict[str, str] = {}
+        self.notes: dict[str, list[str]] = {}
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
@@ -54,8 +56,19 @@ class ResultWriter(BasePredictionWriter):
             raise ValueError(f"output_dir: cannot write to '{self.output_dir}': {error.strerror}") from None
 
     def is_done(self, item: Any, key: str) -> bool:
-        """Whether the item's folder holds the complete result of the settings behind ``key``."""
-        return not self.overwrite and is_complete(self.output_dir / item.id, key)
+        """Whether the item's folder holds the complete result of the settings behind ``key``.
+
+        Raises ValueError for a folder that must not be replaced: it holds other things than a result, or the
+        result that the item continues.
+        """
+        folder, extends = self.output_dir / item.id, getattr(item, "extends", None)
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / NAME).is_file():
+            raise ValueError(
+                f"output_dir: '{folder}' holds other files than a result, which would be lost; choose another"
+            )
+        if extends is not None and folder.resolve() == extends.resolve():
+            raise ValueError(f"output_dir: '{folder}' is what is to be continued; choose another")
+        return not self.overwrite and is_complete(folder, key)
 
     def write_on_batch_end(
         self,
@@ -86,11 +99,11 @@ class ResultWriter(BasePredictionWriter):
         if trainer.world_size == 1:
             return
         gathered: list[Any] = [None] * trainer.world_size
-        torch.distributed.all_gather_object(gathered, (self.written, self.skipped, self.failed))
-        for written, skipped, failed in gathered:
-            self.written.update(written)
-            self.skipped.update(skipped)
-            self.failed.update(failed)
+        mine = (self.written, self.skipped, self.failed, self.notes)
+        torch.distributed.all_gather_object(gathered, mine)
+        for theirs in gathered:
+            for known, more in zip(mine, theirs, strict=True):
+                known.update(more)
 
     def write(self, folder: Path, result: Any) -> None:
         """Write one result into an empty folder, the manifest last."""

@@ -6,7 +6,7 @@ fixed cameras is linear in the texels, so each view is four gathers, set up once
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -81,10 +81,11 @@ def refine_texture(
     views = [view for view in views if len(view.weight)]
     if steps < 1 or not views:
         return texture
-    texels = texture.detach().reshape(len(texture), -1).T.clone().requires_grad_()
-    optimizer = torch.optim.Adam([texels], lr=rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():  # a trainer predicts in inference mode
+        views = [replace(view, **{name: t.clone() for name, t in vars(view).items()}) for view in views]
+        texels = texture.detach().clone().reshape(len(texture), -1).T.contiguous().requires_grad_()
+        optimizer = torch.optim.Adam([texels], lr=rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for _ in range(steps):
             optimizer.zero_grad()
             for view in views:

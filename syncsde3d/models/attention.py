@@ -97,7 +97,7 @@ class AttentionRecorder:
         h, w = self._size
         while h * w > cells:
             h, w = -(-h // 2), -(-w // 2)
-        return (h, w) if h * w == cells and cells <= self.limit**2 else None
+        return (h, w) if h * w == cells and min(h, w) <= self.limit else None
 
 
 def cut(region: Float[Tensor, "h w"], size: Grid, threshold: float = 0.3) -> Bool[Tensor, "H W"]:

@@ -21,6 +21,15 @@ def latent_factor(vae: Any) -> int:
     return 2 ** (len(vae.config.block_out_channels) - 1)
 
 
+def check_channels(channels: int, latent_channels: int) -> None:
+    """Refuse, by ValueError, a network that takes more, or less, than the autoencoder's latents."""
+    if channels != latent_channels:
+        raise ValueError(
+            f"model: its network takes {channels} channels and latents have {latent_channels}: made for "
+            "inpainting or another special use, expected a plain text-to-image model"
+        )
+
+
 class LatentImages:
     """The half of a latent model that is its autoencoder.
 
@@ -58,9 +67,12 @@ class LatentImages:
         large = raw[0, 0].numel() * latent_factor(self.vae) ** 2 > WHOLE_PIXELS
         self.vae.use_tiling = tiling or large
         try:
-            return torch.cat([self.vae.decode(part).sample.float() for part in self._chunks(raw)])
+            images = torch.cat([self.vae.decode(part).sample.float() for part in self._chunks(raw)])
         finally:
             self.vae.use_tiling = tiling
+        if not images.isfinite().all():
+            raise ValueError("model: it gave values that are not finite; try dtype float32 or bfloat16")
+        return images
 
     def _chunks(self, images: Tensor) -> Iterable[Tensor]:
         return images.to(self.vae.device, self.vae.dtype).split(self.max_batch or max(len(images), 1))

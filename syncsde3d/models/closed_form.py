@@ -31,6 +31,7 @@ class GaussianMixture:
 
     def posterior_mean(self, y: Tensor, step: Step, patch: Tensor) -> Tensor:
         """E[x0 | y] for rows ``y`` [b, ...] of the given patches [b]."""
+        patch = patch.to(self.mean.device)
         mean, variance = self.mean[:, patch].to(y), self.variance[:, patch].to(y)
         total = step.a**2 * variance + step.s**2
         residual = y - step.a * mean
@@ -61,7 +62,8 @@ class StationaryGaussian:
 
     def posterior_mean(self, y: Tensor, step: Step, patch: Tensor) -> Tensor:
         """E[x0 | y] for rows ``y`` [b, c, h, w] of the given patches [b]."""
-        mean, spectrum, basis = self.mean[patch].to(y), self.spectrum.to(y), self.basis.to(y)
+        mean = self.mean[patch.to(self.mean.device)].to(y)
+        spectrum, basis = self.spectrum.to(y), self.basis.to(y)
         residual = torch.einsum("dc,bchw->bdhw", basis, y - step.a * mean)
         gain = step.a * spectrum / (step.a**2 * spectrum + step.s**2)
         smooth = torch.fft.irfft2(torch.fft.rfft2(residual, norm="ortho") * gain, y.shape[-2:], norm="ortho")

@@ -75,11 +75,11 @@ def load_image_model(
     if model == "embedded-pixel":
         return EmbeddedPixels.from_pretrained(str(embedded_folder("pixel")), dtype, device, keep_text=True)
     kind = pipeline_kind(find_model(model, ("model_index.json",)))
-    if kind.startswith("StableDiffusionXL"):
+    if kind == "StableDiffusionXLPipeline":
         from syncsde3d.models.stable_diffusion_xl import StableDiffusionXL
 
         return StableDiffusionXL.from_pretrained(model, dtype, device, low_memory, max_batch)
-    if kind.startswith("StableDiffusion3"):
+    if kind == "StableDiffusion3Pipeline":
         from syncsde3d.models.stable_diffusion_3 import StableDiffusion3
 
         return StableDiffusion3.from_pretrained(model, dtype, device, low_memory, max_batch)

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, CLIPTextModelWithProjection, PreTrainedT
 from syncsde3d.core.protocols import Prediction, Step
 from syncsde3d.models.embedded import unknown_words
 from syncsde3d.models.motion_net import MotionNet
-from syncsde3d.models.pretrained import Source, find_model, load_component, no_loading_bars
+from syncsde3d.models.pretrained import Source, find_model, load_component, no_loading_bars, weights_revision
 from syncsde3d.models.text import tokenize
 from syncsde3d.motion.features import FEATURES
 from syncsde3d.motion.mdm import MDM, load_mdm, load_statistics
@@ -105,7 +105,7 @@ class MotionDiffusion:
             encoder.to(device),
             tokenizer,
             motion_scheduler(settings.diffusion_steps, settings.noise_schedule),
-            revisions={str(model): None, text_encoder: revision},
+            revisions={str(model): weights_revision(path), text_encoder: revision},
         )
 
     @classmethod
@@ -121,7 +121,7 @@ class MotionDiffusion:
             motion_scheduler(net.config["diffusion_steps"]),
             net.config["prompt_length"],
             known_only=True,
-            revisions={str(folder): None},
+            revisions={source.name: source.revision},
         )
 
     @property

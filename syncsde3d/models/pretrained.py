@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model's files are. name: as the user gave it. revision: the commit, None for a plain folder."""
+    """Where a model's files are. name: as the user gave it. revision: the commit, or of its weights."""
 
     name: str
     folder: Path
@@ -52,7 +53,8 @@ def find_model(name: str, files: Sequence[str], option: str = "model", instead: 
     path = Path(name).expanduser()
     if path.is_dir():
         snapshot = path.resolve()
-        return Source(name, path, snapshot.name if snapshot.parent.name == "snapshots" else None)
+        cached = snapshot.parent.name == "snapshots"
+        return Source(name, path, snapshot.name if cached else weights_revision(path))
     repo, _, revision = name.partition("@")
     unwanted = ["*.fp16.*", "*.fp16-*", "*non_ema*"]
     where = f"no folder '{path.absolute()}', and on {huggingface_hub.constants.ENDPOINT}"
@@ -73,6 +75,19 @@ def find_model(name: str, files: Sequence[str], option: str = "model", instead: 
             f"pass the path of a local copy as {option}{known}"
         ) from error
     return Source(name, Path(found), Path(found).name)
+
+
+def weights_revision(path: Path) -> str:
+    """What tells a plain folder's (or file's) weights from others: a hash of their names, sizes and ends."""
+    digest = hashlib.sha256()
+    kinds = (".safetensors", ".bin", ".pt", ".pth", ".npy")
+    files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.suffix in kinds)
+    for file in files:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            stream.seek(max(size - (1 << 20), 0))
+            digest.update(f"{file.relative_to(path).as_posix()} {size} ".encode() + stream.read())
+    return f"weights-{digest.hexdigest()[:12]}"
 
 
 def find_parts(

@@ -25,7 +25,11 @@ def make_scheduler(name: SchedulerName, trained: Any) -> Any:
     if flow != (name == "flow-euler") and not (flow and name in ("dpm++", "unipc")):
         fits = "flow-euler, dpm++ or unipc" if flow else "any but flow-euler"
         raise ValueError(f"scheduler: '{name}' does not fit this model, expected {fits}")
+    if name == "euler" and config.get("thresholding"):
+        raise ValueError("scheduler: 'euler' cannot threshold as this model needs, expected another")
     extra: dict[str, Any] = {}
+    if name in ("ddim", "ddpm", "lcm") and "clip_sample" not in config:
+        extra = {"clip_sample": False}  # theirs would clip, which latents do not stand
     if flow and name != "flow-euler":
         extra = {
             "use_flow_sigmas": True,
@@ -43,8 +47,7 @@ def make_scheduler(name: SchedulerName, trained: Any) -> Any:
         "lcm": diffusers.LCMScheduler,
         "flow-euler": diffusers.FlowMatchEulerDiscreteScheduler,
     }
-    known = {key: value for key, value in config.items() if not key.startswith("_")}
-    return classes[name].from_config({**known, **extra})
+    return classes[name].from_config({**config, **extra})
 
 
 def trained_prediction(scheduler: Any) -> Prediction:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from syncsde3d.models.autoencoder import check_channels
 from syncsde3d.models.pretrained import (
     Source,
     find_model,
@@ -81,11 +82,7 @@ def check_unet(config: Mapping[str, Any], latent_channels: int) -> None:
     if added not in (None, "text") or extra is not None or config.get("num_class_embeds"):
         kind = added or extra or "class labels"
         raise ValueError(f"model: its U-Net is conditioned on '{kind}', expected Stable Diffusion 1.x or 2.x")
-    if config["in_channels"] != latent_channels:
-        raise ValueError(
-            f"model: its U-Net takes {config['in_channels']} channels and latents have {latent_channels}: "
-            "made for inpainting or another special use, expected plain Stable Diffusion 1.x or 2.x"
-        )
+    check_channels(config["in_channels"], latent_channels)
 
 
 def check_controlnet(config: Mapping[str, Any], unet: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from syncsde3d.core.protocols import Prediction, Step
-from syncsde3d.models.autoencoder import LatentImages, latent_factor
+from syncsde3d.models.autoencoder import LatentImages, check_channels, latent_factor
 from syncsde3d.models.pretrained import find_parts, load_parts, to_dtype
 from syncsde3d.models.schedulers import trained_prediction
 from syncsde3d.models.text import Prompt, check_prompts, mix, texts, tokenize
@@ -58,6 +58,7 @@ class StableDiffusion3(LatentImages):
         self.revisions: Mapping[str, str | None] = revisions or {}
         self.prediction: Prediction = trained_prediction(self.scheduler)
         self.channels: int = self.transformer.config.in_channels
+        check_channels(self.channels, self.vae.config.latent_channels)
         self.size: int = self.transformer.config.sample_size
         self.factor = latent_factor(self.vae)
 

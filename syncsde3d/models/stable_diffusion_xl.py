@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from syncsde3d.core.protocols import Prediction, Step
-from syncsde3d.models.autoencoder import LatentImages, latent_factor
+from syncsde3d.models.autoencoder import LatentImages, check_channels, latent_factor
 from syncsde3d.models.pretrained import find_parts, load_parts, to_dtype
 from syncsde3d.models.schedulers import trained_prediction
 from syncsde3d.models.text import Prompt, check_prompts, mix, texts, tokenize
@@ -55,6 +55,7 @@ class StableDiffusionXL(LatentImages):
         ):
             raise ValueError("model: its U-Net does not take sizes and crops as Stable Diffusion XL does")
         self.channels: int = config.in_channels
+        check_channels(self.channels, self.vae.config.latent_channels)
         self.size: int = config.sample_size or 128
         self.factor = latent_factor(self.vae)
 

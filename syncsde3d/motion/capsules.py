@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from syncsde3d.motion.skeleton import JOINTS, OFFSETS, PARENTS
+from syncsde3d.motion.skeleton import JOINTS, OFFSETS, PARENTS, frames
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -96,17 +96,6 @@ def posed(figure: Capsules, pose: Pose) -> tuple[Float[Tensor, "*t n 3"], Float[
         joints + (turned @ at.to(turned)[..., None])[..., 0] for at in (figure.starts, figure.ends)
     )
     return starts, ends
-
-
-def frames(
-    pose: Pose, parents: tuple[int, ...] = PARENTS
-) -> tuple[Float[Tensor, "*t j 3"], Float[Tensor, "*t j 3 3"]]:
-    """Positions and global rotations of all joints."""
-    joints, turned = [pose.root], [pose.rotations[..., 0, :, :]]
-    for j in range(1, len(parents)):
-        joints.append(joints[parents[j]] + turned[parents[j]] @ pose.offsets[j])
-        turned.append(turned[parents[j]] @ pose.rotations[..., j, :, :])
-    return torch.stack(joints, dim=-2), torch.stack(turned, dim=-3)
 
 
 def _rods() -> list[tuple[str, str, _Point, _Point, tuple[float, float]]]:

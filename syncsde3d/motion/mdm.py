@@ -193,14 +193,15 @@ def load_statistics(
     if missing := [f"'{file}'" for file in files if not file.is_file()]:
         raise ValueError(
             f"mean, std: no {' and no '.join(missing)}; copy Mean.npy and Std.npy of the training data "
-            "(HumanML3D) beside the checkpoint, or pass their paths"
+            "(HumanML3D) beside the checkpoint"
         )
     values = []
     for file in files:
         try:
             value = torch.from_numpy(np.load(file, allow_pickle=False)).float()
-        except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f"'{file}' cannot be read as an array: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # NumPy's reader fails in many ways
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"'{file}' cannot be read as an array: {reason}") from error
         if value.shape != (features,):
             raise ValueError(f"'{file}': expected {features} numbers, got shape {tuple(value.shape)}")
         values.append(value)

@@ -111,12 +111,18 @@ class Pose:
 
 def forward_kinematics(pose: Pose) -> Float[Tensor, "*n 22 3"]:
     """Joint positions of a pose; any leading dimensions."""
+    return frames(pose)[0]
+
+
+def frames(
+    pose: Pose, parents: tuple[int, ...] = PARENTS
+) -> tuple[Float[Tensor, "*n j 3"], Float[Tensor, "*n j 3 3"]]:
+    """Positions and global rotations of a pose's joints; any leading dimensions."""
     joints, turned = [pose.root], [pose.rotations[..., 0, :, :]]
-    for j in range(1, len(PARENTS)):
-        parent = PARENTS[j]
-        joints.append(joints[parent] + turned[parent] @ pose.offsets[j])
-        turned.append(turned[parent] @ pose.rotations[..., j, :, :])
-    return torch.stack(joints, dim=-2)
+    for j in range(1, len(parents)):
+        joints.append(joints[parents[j]] + turned[parents[j]] @ pose.offsets[j])
+        turned.append(turned[parents[j]] @ pose.rotations[..., j, :, :])
+    return torch.stack(joints, dim=-2), torch.stack(turned, dim=-3)
 
 
 def inverse_kinematics(joints: Float[Tensor, "t 22 3"], offsets: Float[Tensor, "22 3"] | None = None) -> Pose:

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from syncsde3d.motion.capsules import frames
 from syncsde3d.motion.mannequin import Skin
 from syncsde3d.motion.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from syncsde3d.motion.skeleton import JOINTS, Pose, inverse_kinematics
+from syncsde3d.motion.skeleton import JOINTS, Pose, frames, inverse_kinematics
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

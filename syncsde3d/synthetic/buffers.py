@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from syncsde3d.io.atomic import atomic_folder
 from syncsde3d.mesh.cameras import Cameras, orbit
 from syncsde3d.mesh.rasterize import get_rasterizer
 from syncsde3d.synthetic.shapes import SHAPES, shape
@@ -113,7 +114,6 @@ def make_buffers(
     wanted = {"seeds": list(seeds), "views": views, "size": size, "names": list(names or SHAPES)}
     index = folder / "index.json"
     if not index.is_file() or json.loads(index.read_text())["wanted"] != wanted:
-        folder.mkdir(parents=True, exist_ok=True)
         parts: list[Mapping[str, np.ndarray]] = []
         angles: list[tuple[float, float]] = []
         for name in wanted["names"]:
@@ -122,10 +122,12 @@ def make_buffers(
                 at = rig(views, rng)
                 parts.append(render_views(*shape(name, seed), orbit(at, rng.uniform(1.9, 2.15)), size))
                 angles += at
-        for key in parts[0]:
-            np.save(folder / f"{key}.npy", np.concatenate([p[key] for p in parts]))
         labels = [name for name in wanted["names"] for _ in range(views * len(seeds))]
-        index.write_text(json.dumps({"wanted": wanted, "names": labels, "angles": angles}))
+        with atomic_folder(folder) as temporary:  # others may be reading the old one
+            for key in parts[0]:
+                np.save(temporary / f"{key}.npy", np.concatenate([p[key] for p in parts]))
+            text = json.dumps({"wanted": wanted, "names": labels, "angles": angles})
+            (temporary / index.name).write_text(text)
     return load_buffers(folder)
 
 

@@ -154,14 +154,16 @@ def as_item(picture: Picture, rng: np.random.Generator, drop: float = 0.0) -> di
 
 
 class Pictures(IterableDataset):
-    """Endless training items; every worker draws its own, repeatably by seed."""
+    """Endless training items, repeatable by seed; every rank, worker and pass draws its own."""
 
-    def __init__(self, source: PictureSource, seed: int | tuple[int, ...], drop: float = 0.0) -> None:
-        self.source, self.seed, self.drop = source, seed, drop
+    def __init__(self, source: PictureSource, seed: int, drop: float = 0.0, rank: int = 0) -> None:
+        self.source, self.seed, self.drop, self.rank = source, seed, drop, rank
+        self.passes = 0
 
     def __iter__(self) -> Iterator[dict[str, object]]:
         worker = get_worker_info()
-        seeds = (self.seed,) if isinstance(self.seed, int) else self.seed
-        rng = np.random.default_rng([*seeds, worker.id if worker else 0])
+        # always as many words: NumPy takes (seed, 1) and (seed, 1, 0) for the same
+        rng = np.random.default_rng([self.seed, self.rank, worker.id if worker else 0, self.passes])
+        self.passes += 1  # a trainer with a limit of batches asks again after each epoch
         while True:
             yield as_item(self.source.draw(rng), rng, self.drop)

@@ -4,32 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 import torch
 
-from syncsde3d.lit.presets import PRESETS, view_name, view_prompts
+from syncsde3d.lit.presets import PRESETS, view_prompts
 from syncsde3d.lit.texturing import BACKDROPS, backdrop_schedule
-
-
-@pytest.mark.parametrize(
-    ("azimuth", "elevation", "name"),
-    [
-        (0, 0, "front"),
-        (30, 0, "front"),
-        (330, 0, "front"),
-        (31, 0, "side"),
-        (90, 30, "side"),
-        (119, 0, "side"),
-        (120, 0, "back"),
-        (180, 30, "back"),
-        (-135, 0, "back"),
-        (225, 0, "back"),
-        (0, 31, "top"),
-        (90, -31, "bottom"),
-    ],
-)
-def test_view_name(azimuth: float, elevation: float, name: str):
-    assert view_name(azimuth, elevation) == name
 
 
 def test_prompts_name_the_direction_and_deny_the_front_elsewhere():

@@ -141,6 +141,8 @@ def test_rare_actions_are_seen() -> None:
         assert (row["features"].diff(dim=0) == 1).all()
         assert len(row["features"]) == 30
     assert counts["often"] / counts["rare"] == pytest.approx((3200 / 200) ** 0.5, rel=0.12)
+    first, again = (next(iter(batches))["features"] for _ in range(2))
+    assert first.shape != again.shape or not torch.equal(first, again)  # a second pass draws others
     sizes = [next(iter(MotionBatches(clips, captions, 6, (20, 60), n)))["features"].shape for n in range(99)]
     assert all(rows == round(600 / frames) for rows, frames, _ in sizes)
     lengths = {frames for _, frames, _ in sizes}

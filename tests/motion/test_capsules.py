@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from motion_clips import swinging
 
-from syncsde3d.motion.capsules import PARTS, body_scale, capsules, frames, posed, rest_joints, tips
-from syncsde3d.motion.skeleton import JOINTS, MIRROR, OFFSETS, inverse_kinematics
+from syncsde3d.motion.capsules import PARTS, body_scale, capsules, posed, rest_joints, tips
+from syncsde3d.motion.skeleton import JOINTS, MIRROR, OFFSETS, frames, inverse_kinematics
 
 
 def test_rods_end_at_the_joints_whatever_the_pose():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from syncsde3d.mesh.cameras import orbit
 from syncsde3d.mesh.rasterize import get_rasterizer
@@ -100,6 +101,18 @@ def test_pictures_repeat_by_seed(buffers: Buffers) -> None:
         assert torch.equal(a["image"], b["image"])
         assert a["caption"] == b["caption"]
     assert any(not torch.equal(a["image"], b["image"]) for a, b in zip(first(4), first(5), strict=True))
+
+
+def test_every_pass_rank_and_worker_draws_other_pictures(buffers: Buffers) -> None:
+    def first(pictures: Pictures, workers: int = 0) -> list[bytes]:
+        batches = iter(DataLoader(pictures, 2, num_workers=workers))
+        return [next(batches)["image"].numpy().tobytes() for _ in range(2)]
+
+    source = PictureSource(buffers, (1.0, 0.0, 0.0))
+    pictures = Pictures(source, 4)
+    drawn = [*first(pictures), *first(pictures), *first(Pictures(source, 4, rank=1))]
+    drawn += first(Pictures(source, 4), workers=2)[1:]  # the second worker's
+    assert len(set(drawn)) == len(drawn) == 7
 
 
 def test_items_have_depth_only_on_plain_ground(buffers: Buffers) -> None:
