@@ -105,7 +105,7 @@ def read_table(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     raise ValueError(f"{path}:{reader.line_num}: more values than columns")
                 yield f"{path}:{reader.line_num}", row
         except csv.Error as error:
-            raise ValueError(f"{path}:{reader.line_num}: not CSV ({error})") from None
+            raise ValueError(f"{path}:{reader.line_num + 1}: not CSV ({error})") from None
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():

@@ -40,6 +40,17 @@ class TestPictures:
         Image.open(grey).convert("P").save(tmp_path / "p.gif")
         assert read_image(tmp_path / "p.gif").shape == (3, 5, 3)
 
+    def test_sixteen_bits_are_scaled_not_clipped(self, tmp_path: Path):
+        deep = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
+        Image.fromarray(deep).save(tmp_path / "d.png")
+        assert read_image(tmp_path / "d.png")[..., 0].tolist() == [[0, 100], [200, 255]]
+        np.testing.assert_allclose(read_mask(tmp_path / "d.png"), deep / 65535, atol=2e-3)
+
+    def test_floats_are_refused(self, tmp_path: Path):
+        Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "f.tif")
+        with pytest.raises(OSError, match="it holds floats, expected 8 or 16 bits"):
+            read_image(tmp_path / "f.tif")
+
     def test_what_is_no_picture_is_named(self, tmp_path: Path):
         (tmp_path / "t.png").write_text("text")
         with pytest.raises(OSError, match=r"t.png': cannot be read as a picture \(not a picture\)"):

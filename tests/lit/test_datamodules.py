@@ -67,6 +67,9 @@ def test_csv_and_jsonl_rows_become_the_same_items(tmp_path: Path):
         ("t.csv", "mesh,prompt\n,x", r"t.csv:2: no 'mesh'"),
         ("t.jsonl", '{"mesh": "a.obj"}\n{"mesh"', r"t.jsonl:2: not JSON"),
         ("t.jsonl", '["a.obj"]', r"t.jsonl:1: expected a JSON object, got list"),
+        ("t.jsonl", '{"mesh": "a.obj", "seed": 1.5}', r"t.jsonl:1: seed '1.5' is not a whole number"),
+        ("t.jsonl", '{"mesh": "a.obj", "seed": Infinity}', r"t.jsonl:1: seed 'inf' is not a whole number"),
+        ("t.csv", "mesh,prompt\na.obj," + "x" * 140_000, r"t.csv:2: not CSV \(field larger"),
     ],
 )
 def test_a_bad_table_names_file_and_line(tmp_path: Path, name: str, text: str, message: str):
@@ -81,6 +84,22 @@ def test_a_missing_or_binary_table_is_named(tmp_path: Path):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(ValueError, match=r"binary.csv: not a text file"):
         items(tmp_path / "binary.csv")
+
+
+def test_text_and_seeds_come_as_they_are_written(tmp_path: Path):
+    (tmp_path / "t.csv").write_text('mesh,prompt,seed\na.obj,"walks\nthen jumps",0\n')
+    rows = [{"mesh": "a.obj", "prompt": "one\u2028two", "seed": 0}]
+    (tmp_path / "t.jsonl").write_text(json.dumps(rows[0], ensure_ascii=False), encoding="utf-8")
+    for table, prompt in (("t.csv", "walks\nthen jumps"), ("t.jsonl", "one\u2028two")):
+        (item,) = items(tmp_path / table, seed=5)
+        assert (item.prompt, item.seed) == (prompt, 0)
+
+
+def test_ids_differ_where_case_does_not_count():
+    found = [
+        item.id for item in unique_ids([MeshItem(Path("m.obj"), "p", 0, name) for name in ("Boot", "boot")])
+    ]
+    assert found == ["Boot", "boot-2"]
 
 
 def test_ids_are_safe_folder_names_and_differ():

@@ -186,6 +186,16 @@ class TestShell:
         assert f"reconstruction error: {figures['reconstruction_error']:.4f}" in said
         assert "'given.png' was resized from 96 x 64 to 48 x 32 pixels" in said
 
+    def test_a_repeated_run_skips_what_is_done(
+        self, folder: Path, picture: Path, tmp_path: Path, capsys: Any
+    ):
+        words = ["--source-prompt", SOURCE, "--from", "red boot", "--to", "blue chair", "--find", "contrast"]
+        options = ["--model", str(folder), "--steps", "2", "--devices", "1", "--out", str(tmp_path / "out")]
+        assert main(["edit", str(picture), *words, *options]) == 0
+        assert "already finished" not in capsys.readouterr().out
+        assert main(["edit", str(picture), *words, *options]) == 0
+        assert "already finished" in capsys.readouterr().out
+
     def test_an_unreadable_picture_is_exit_code_1(self, folder: Path, tmp_path: Path, capsys: Any):
         options = ["--model", str(folder), "--devices", "1", "--out", str(tmp_path / "out")]
         assert main(["edit", "no.png", "--from", "cat", "--to", "dog", *options]) == 1

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import lightning as L
@@ -20,6 +24,7 @@ from syncsde3d.core import Strategy
 from syncsde3d.io.manifest import read_manifest
 from syncsde3d.lit.cli import main
 from syncsde3d.lit.items import Failed
+from syncsde3d.lit.run import _devices
 from syncsde3d.mesh.cameras import orbit
 from syncsde3d.mesh.rasterize import get_rasterizer
 from syncsde3d.mesh.view_matrix import build_view_matrix
@@ -119,6 +124,47 @@ class TestFiles:
 
 
 class TestRuns:
+    def test_a_texture_is_refined_under_a_trainer(self, capsule: Path, tmp_path: Path):
+        for name, refine in (("plain", False), ("refined", True)):
+            assert run(capsule, tmp_path / name, refine=refine).failed == {}
+        plain, refined = (tmp_path / name / "capsule" / "texture.png" for name in ("plain", "refined"))
+        assert plain.read_bytes() != refined.read_bytes()
+
+    def test_a_folder_of_other_files_is_left_alone(self, capsule: Path, tmp_path: Path):
+        (tmp_path / "capsule").mkdir()
+        shutil.copy(capsule, tmp_path / "capsule")
+        result = run(tmp_path / "capsule" / capsule.name, tmp_path)
+        assert "holds other files than a result" in result.failed["capsule"]
+        assert [path.name for path in (tmp_path / "capsule").iterdir()] == [capsule.name]
+
+    def test_two_devices_share_the_items(self, capsule: Path, tmp_path: Path):
+        (tmp_path / "t.csv").write_text("mesh,id\n" + "\n".join(f"{capsule},{n}" for n in "abc"))
+        options = [
+            "--prompt",
+            "a red thing",
+            "--steps",
+            "2",
+            "--texture-size",
+            "64",
+            "--out",
+            str(tmp_path / "out"),
+        ]
+        command = [sys.executable, "-m", "syncsde3d.lit.cli", "texture", str(tmp_path / "t.csv"), *options]
+        done = subprocess.run([*command, "--devices", "2"], capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(": " + str(tmp_path / "out")) == 3
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "b", "c"}
+
+    @pytest.mark.parametrize(("asked", "expected"), [("auto", "auto"), ("3", 2), (1, 1)])
+    def test_no_more_devices_than_items(self, asked: str | int, expected: str | int):
+        assert _devices(asked, 2) == expected
+
+    def test_more_devices_than_items_are_refused_at_once(self, capsule: Path):
+        data = MeshDataModule(str(capsule))
+        data.trainer = SimpleNamespace(world_size=2)  # pyright: ignore[reportAttributeAccessIssue]
+        with pytest.raises(ValueError, match="devices: expected at most one for each of 1 items, got 2"):
+            data.setup("predict")
+
     def test_bad_items_fail_alone(self, capsule: Path, tmp_path: Path):
         (tmp_path / "garbage.obj").write_bytes(bytes(range(256)) * 8)
         (tmp_path / "items.csv").write_text(

@@ -260,6 +260,17 @@ class TestLoading:
         copied.rename(snapshot)
         assert LatentDiffusion.from_pretrained(str(snapshot)).revisions == {str(snapshot): "0123abc"}
 
+    def test_other_weights_are_another_revision(self, copied: Path):
+        def revision() -> str | None:
+            return LatentDiffusion.from_pretrained(str(copied)).revisions[str(copied)]
+
+        before = revision()
+        assert before == revision()
+        model = LatentDiffusion.from_pretrained(str(copied))
+        torch.nn.init.ones_(model.unet.conv_out.bias)
+        model.unet.save_pretrained(copied / "unet")
+        assert revision() != before
+
     @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])
     def test_a_missing_part_is_named(self, copied: Path, part: str):
         shutil.rmtree(copied / part)
