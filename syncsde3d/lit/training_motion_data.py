@@ -46,12 +46,17 @@ class Clip:
 
 
 def read_clips(folder: Path, split: str) -> list[tuple[str, Float[Tensor, "t 22 3"]]]:
-    """(action, joints) of each clip of "train" or "val". ValueError if the data are not there."""
+    """(action, joints) of each clip of "train" or "val". ValueError if there are none, or a column lacks."""
     table = folder / "clips.csv"
     if not table.is_file():
         raise ValueError(f"data: no '{table}'; expected a folder of clips.csv, captions.json and npz files")
     with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+        reader = csv.DictReader(file)
+        if missing := {"clip_id", "file", "action", "split"} - set(reader.fieldnames or ()):
+            raise ValueError(f"data: '{table}' has no column '{min(missing)}'")
+        rows = [row for row in reader if row["split"] == split]
+    if not rows:
+        raise ValueError(f"data: '{table}' has no clip of the split '{split}'")
     archives = {name: np.load(folder / name) for name in {row["file"] for row in rows}}
     return [
         (row["action"], torch.from_numpy(archives[row["file"]][f"{row['clip_id']}/joints"]).float())

@@ -162,6 +162,12 @@ def test_a_glide_slips_as_fast_as_it_goes() -> None:
 def test_missing_data_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"data: no '.*clips.csv'"):
         data(tmp_path).setup()
+    (tmp_path / "clips.csv").write_text("clip_id,file,action\na,a.npz,walk\n")
+    with pytest.raises(ValueError, match=r"clips.csv' has no column 'split'"):
+        data(tmp_path).setup()
+    (tmp_path / "clips.csv").write_text("clip_id,file,action,split\na,a.npz,walk,val\n")
+    with pytest.raises(ValueError, match=r"clips.csv' has no clip of the split 'train'"):
+        data(tmp_path).setup()
 
 
 def test_motion_trains_exports_and_goes_on(folder: Path, tmp_path: Path) -> None:
