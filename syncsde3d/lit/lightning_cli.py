@@ -33,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=None,
+            seed_everything_default=False,
             trainer_defaults={"logger": False} if arguments[0] == "predict" else {},
             args=list(arguments),
         )

@@ -7,6 +7,7 @@ milliseconds.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncsde3d.io.atomic import atomic_folder
 from syncsde3d.mesh.cameras import Cameras, orbit
 from syncsde3d.mesh.rasterize import get_rasterizer
 from syncsde3d.synthetic.shapes import SHAPES, shape
@@ -123,11 +123,13 @@ def make_buffers(
                 parts.append(render_views(*shape(name, seed), orbit(at, rng.uniform(1.9, 2.15)), size))
                 angles += at
         labels = [name for name in wanted["names"] for _ in range(views * len(seeds))]
-        with atomic_folder(folder) as temporary:  # others may be reading the old one
-            for key in parts[0]:
-                np.save(temporary / f"{key}.npy", np.concatenate([p[key] for p in parts]))
-            text = json.dumps({"wanted": wanted, "names": labels, "angles": angles})
-            (temporary / index.name).write_text(text)
+        folder.mkdir(parents=True, exist_ok=True)
+        index.unlink(missing_ok=True)
+        for key in parts[0]:  # new files: another process may be reading the old ones
+            temporary = folder / f".{key}.{os.getpid()}.npy"
+            np.save(temporary, np.concatenate([p[key] for p in parts]))
+            os.replace(temporary, folder / f"{key}.npy")
+        index.write_text(json.dumps({"wanted": wanted, "names": labels, "angles": angles}))
     return load_buffers(folder)
 
 

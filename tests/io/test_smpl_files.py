@@ -39,6 +39,11 @@ def test_what_is_absent_is_said_in_one_line(tmp_path):
     ) as info:
         load_body(tmp_path, "male")
     assert "\n" not in str(info.value)
+    save_npz(tmp_path / "smplh", model(52), "SMPLH_FEMALE.npz")
+    with pytest.raises(
+        ValueError, match=r"no male body model in .*; name a file, such as '.*SMPLH_FEMALE.npz'"
+    ):
+        load_body(tmp_path, "male")
 
 
 def test_chumpy_is_not_needed(tmp_path, monkeypatch):

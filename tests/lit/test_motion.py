@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import lightning as L
@@ -271,6 +272,29 @@ class TestRuns:
         script.write_text("prompt,seconds\na boot,3\n")
         assert set(run(made, tmp_path / "out", **again).written) == {"s"}
         assert len(np.load(tmp_path / "out" / "s" / "motion.npz")["joints"]) == 60
+
+    def test_another_body_or_other_weights_are_another_result(self, tmp_path: Path, capsys: Any):
+        own = tiny_motion_model(tmp_path / "own")
+        bodies = [save_npz(tmp_path / name, model(seed=seed)) for seed, name in enumerate("ab")]
+        options = [
+            "--steps",
+            "2",
+            "--seconds",
+            "2",
+            "--devices",
+            "1",
+            "--no-video",
+            "--out",
+            str(tmp_path / "out"),
+        ]
+
+        def finished_already(body: Path) -> bool:
+            assert main(["motion", "a boot", "--model", str(own), "--smpl", str(body), *options]) == 0
+            return "already finished" in capsys.readouterr().out
+
+        assert [finished_already(body) for body in (*bodies, bodies[1])] == [False, False, True]
+        tiny_motion_model(own, seed=1)
+        assert not finished_already(bodies[1])
 
 
 class TestShell:

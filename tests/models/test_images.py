@@ -18,6 +18,7 @@ from syncsde3d.models.autoencoder import LatentImages
 from syncsde3d.models.deepfloyd import PixelDiffusion
 from syncsde3d.models.images import load_image_model
 from syncsde3d.models.latent_diffusion import LatentDiffusion
+from syncsde3d.models.pretrained import weights_revision
 from syncsde3d.models.stable_diffusion_3 import StableDiffusion3
 from syncsde3d.models.stable_diffusion_xl import StableDiffusionXL
 from syncsde3d.models.text import Blend, word_positions
@@ -58,7 +59,7 @@ class TestStableDiffusionXL:
         model = load_image_model(str(xl))
         assert isinstance(model, StableDiffusionXL)
         assert (model.channels, model.size, model.factor, model.guided) == (4, 16, 2, True)
-        assert model.revisions == {str(xl): None}
+        assert model.revisions == {str(xl): weights_revision(xl)}
         denoiser = model.condition(PROMPTS, NEGATIVES, guidance_scale=GUIDANCE)
         assert isinstance(denoiser, Denoiser)
         expected = plain(xl, noise, negative_prompt=NEGATIVES)

@@ -232,7 +232,7 @@ class TestLoading:
         shutil.move(copied / "controlnet", tmp_path / "control")
         assert LatentDiffusion.from_pretrained(str(copied)).controlnet is None
         joined = LatentDiffusion.from_pretrained(str(copied), str(tmp_path / "control"))
-        assert joined.revisions == {str(copied): None, str(tmp_path / "control"): None}
+        assert set(joined.revisions) == {str(copied), str(tmp_path / "control")}
         results = [sample(m.condition(PROMPTS, control_images=depth), m, noise) for m in (model, joined)]
         assert torch.equal(*results)
 

@@ -81,6 +81,13 @@ def test_background_stands_off_the_object(buffers: Buffers) -> None:
         np.testing.assert_array_equal(outside, np.broadcast_to(ground, outside.shape))
 
 
+def test_views_in_use_outlive_their_replacement(tmp_path: Path) -> None:
+    in_use = make_buffers(tmp_path, [0], views=2, size=16, names=("ball",))
+    before = np.array(in_use.alpha)
+    assert len(make_buffers(tmp_path, [0], views=3, size=16, names=("ball",))) == 3
+    np.testing.assert_array_equal(in_use.alpha, before)
+
+
 def test_training_never_draws_what_is_held_out(buffers: Buffers) -> None:
     share = np.mean([held_out(c, m, s) for c in COLOURS for m in MATERIALS for s in SHAPES])
     assert 0.08 < share < 0.12
