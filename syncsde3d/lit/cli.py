@@ -101,7 +101,7 @@ def _shared(parser: argparse.ArgumentParser, model: str) -> None:
 
 def _image_model(parser: argparse.ArgumentParser) -> None:
     """Options of commands that draw pictures with a depth-conditioned model."""
-    _shared(parser, "'closed-form' (default), 'embedded', a hub id or a local folder")
+    _shared(parser, "'embedded' (default), 'closed-form', a hub id or a local folder")
     parser.add_argument("--controlnet", help="hub id or folder of the depth ControlNet")
     parser.add_argument("--preset", choices=("default", "paper", "embedded"), help="settings to start from")
     parser.add_argument("--guidance", dest="guidance_scale", type=float, help="weight of the prompt")

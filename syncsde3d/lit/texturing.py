@@ -64,8 +64,8 @@ class MeshTexturing(ItemModule):
     :class:`~syncsde3d.TexturedMeshWriter`. Nothing is trained.
 
     Args:
-        model: "closed-form" (exact Gaussians, no weights), "embedded" (the package's own small diffusion
-            model), or a Stable Diffusion 1.x/2.x hub id or local diffusers folder.
+        model: "embedded" (the package's own small diffusion model), "closed-form" (exact Gaussians, no
+            weights), or a Stable Diffusion 1.x/2.x hub id or local diffusers folder.
         controlnet: hub id or folder of the depth ControlNet; None takes the model folder's own.
         preset: settings to start from, see :data:`syncsde3d.lit.presets.PRESETS`; None fits the model.
         strategy: how views are coupled, see :class:`syncsde3d.core.Sync`.
@@ -83,7 +83,7 @@ class MeshTexturing(ItemModule):
 
     def __init__(
         self,
-        model: str = "closed-form",
+        model: str = "embedded",
         controlnet: str | None = None,
         preset: Literal["default", "paper", "embedded"] | None = None,
         strategy: Strategy = "syncsde",

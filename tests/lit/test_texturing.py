@@ -140,8 +140,8 @@ class TestRuns:
     def test_two_devices_share_the_items(self, capsule: Path, tmp_path: Path):
         (tmp_path / "t.csv").write_text("mesh,id\n" + "\n".join(f"{capsule},{n}" for n in "abc"))
         options = [
-            "--prompt",
-            "a red thing",
+            "--model",
+            "closed-form",
             "--steps",
             "2",
             "--texture-size",
@@ -150,6 +150,7 @@ class TestRuns:
             str(tmp_path / "out"),
         ]
         command = [sys.executable, "-m", "syncsde3d.lit.cli", "texture", str(tmp_path / "t.csv"), *options]
+        command += ["--prompt", "a red thing"]
         done = subprocess.run([*command, "--devices", "2"], capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count(": " + str(tmp_path / "out")) == 3
