@@ -108,7 +108,7 @@ def _encode(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], fps
     command = [
         _encoder(),
         *f"-y -loglevel error {source} -an {colours} {codec}".split(),
-        str(path.absolute()),
+        str(path.absolute()),  # "a:b" alone would be a protocol
     ]
     with tempfile.TemporaryFile() as log:
         encoder = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)

@@ -59,7 +59,8 @@ class MotionWriter(ResultWriter):
         if not super().is_done(item, key):
             return False
         folder = self.output_dir / item.id
-        with_body = self.body is None or read_manifest(folder).inputs["smpl"]["sha256"] == self._body_hash
+        made = read_manifest(folder).inputs.get("smpl")  # a result without a body has none
+        with_body = self.body is None or (isinstance(made, dict) and made["sha256"] == self._body_hash)
         return with_body and (not self.video or (folder / "motion.mp4").is_file())
 
     def write(self, folder: Path, result: MotionResult) -> None:

@@ -288,11 +288,15 @@ class TestRuns:
             str(tmp_path / "out"),
         ]
 
-        def finished_already(body: Path) -> bool:
-            assert main(["motion", "a boot", "--model", str(own), "--smpl", str(body), *options]) == 0
+        def finished_already(body: Path | None) -> bool:
+            smpl = ["--smpl", str(body)] if body else []
+            assert main(["motion", "a boot", "--model", str(own), *smpl, *options]) == 0
             return "already finished" in capsys.readouterr().out
 
-        assert [finished_already(body) for body in (*bodies, bodies[1])] == [False, False, True]
+        assert [finished_already(body) for body in (None, *bodies, bodies[1], None)] == [
+            *(False, False, False),
+            *(True, True),
+        ]
         tiny_motion_model(own, seed=1)
         assert not finished_already(bodies[1])
 
