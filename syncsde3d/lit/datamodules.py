@@ -125,7 +125,7 @@ def read_seed(row: Mapping[str, Any], otherwise: int, place: str) -> int:
     if value is None or value == "":
         return otherwise
     try:
-        if int(value) == float(value):
+        if not isinstance(value, float) or value.is_integer():
             return int(value)
     except (TypeError, ValueError, OverflowError):
         pass

@@ -53,7 +53,7 @@ def check_same(
             raise ValueError(
                 f"extend: '{folder}' was made with {name} {made.get(name)!r}, got {settings[name]!r}"
             )
-    before, now = (sorted(map(str, s["models"].values())) for s in (made, settings))
+    before, now = (sorted(map(str, s.get("models", {}).values())) for s in (made, settings))
     if before != now:
         raise ValueError(f"extend: '{folder}' was made with other weights of the model")
 

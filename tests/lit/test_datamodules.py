@@ -93,6 +93,8 @@ def test_text_and_seeds_come_as_they_are_written(tmp_path: Path):
     for table, prompt in (("t.csv", "walks\nthen jumps"), ("t.jsonl", "one\u2028two")):
         (item,) = items(tmp_path / table, seed=5)
         assert (item.prompt, item.seed) == (prompt, 0)
+    (tmp_path / "t.csv").write_text(f"mesh,seed\na.obj,{2**53 + 1}\n")
+    assert items(tmp_path / "t.csv")[0].seed == 2**53 + 1
 
 
 def test_ids_differ_where_case_does_not_count():
