@@ -145,3 +145,14 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
     It stays 1 where overall colour is decided; the usual min-SNR weight is 0 at a zero signal-to-noise ratio.
     """
     return (5 * (1 - alphas_cumprod)).clamp(max=1.0)
+
+
+def drawn_timesteps(count: int, timesteps: int = 1000) -> Tensor:
+    """Timesteps [count], stratified, four times as dense at the middle as at both ends, in random order.
+
+    In the middle, shapes and patterns are decided; near the ends the error is mostly what cannot be known.
+    """
+    grid = torch.linspace(0, 1, timesteps + 1)
+    below = grid - 0.6 * torch.sin(2 * torch.pi * grid) / (2 * torch.pi)  # density 1 - 0.6 cos(2 pi t)
+    drawn = (torch.randperm(count) + torch.rand(count)) / count
+    return (torch.searchsorted(below, drawn, right=True) - 1).clamp(0, timesteps - 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from diffusers import (
     AutoencoderKL,
     ControlNetModel,
@@ -24,7 +25,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from syncsde3d.lit.training_common import AveragedTraining, save_grid, small_text_encoder, velocity_weight
+from syncsde3d.lit.training_common import (
+    AveragedTraining,
+    drawn_timesteps,
+    save_grid,
+    small_text_encoder,
+    velocity_weight,
+)
 from syncsde3d.lit.training_data import to_unit
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
@@ -118,23 +125,14 @@ def training_scheduler() -> DDIMScheduler:
     )
 
 
-def drawn_timesteps(count: int, timesteps: int = 1000) -> Tensor:
-    """Timesteps [count], stratified, four times as dense at the middle as at both ends, in random order.
-
-    In the middle, shapes and patterns are decided; near the ends the error is mostly what cannot be known.
-    """
-    grid = torch.linspace(0, 1, timesteps + 1)
-    below = grid - 0.6 * torch.sin(2 * torch.pi * grid) / (2 * torch.pi)  # density 1 - 0.6 cos(2 pi t)
-    drawn = (torch.randperm(count) + torch.rand(count)) / count
-    return (torch.searchsorted(below, drawn, right=True) - 1).clamp(0, timesteps - 1)
-
-
 class LatentTraining(AveragedTraining):
     """Joint training of text encoder, UNet and ControlNet.
 
     vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer and
     warm-up). widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures
-    with a depth image that get to use it. sampled: pictures in each validation's sample grid, 0 for none.
+    with a depth image that get to use it. focus: further weight of the object's pixels where depth tells
+    which they are (plain ground is easy and takes most of a picture); what is learned stays the same. sampled:
+    pictures in each validation's sample grid, 0 for none.
     """
 
     def __init__(
@@ -144,6 +142,7 @@ class LatentTraining(AveragedTraining):
         widths: tuple[int, int, int, int] = (32, 64, 128, 192),
         text_width: int = 128,
         depth_share: float = 0.88,
+        focus: float = 3.0,
         sampled: int = 16,
         lr: float = 1e-3,
         warmup: int = 200,
@@ -152,7 +151,7 @@ class LatentTraining(AveragedTraining):
     ) -> None:
         super().__init__(lr, warmup, decay, minutes)
         self.save_hyperparameters()
-        self.depth_share, self.sampled = depth_share, sampled
+        self.depth_share, self.focus, self.sampled = depth_share, focus, sampled
         if start:
             load = lambda cls, part: cls.from_pretrained(start, subfolder=part).float()  # noqa: E731
             self.tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer")
@@ -176,8 +175,10 @@ class LatentTraining(AveragedTraining):
         out = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
         return out.input_ids.to(self.device)
 
-    def loss(self, net: nn.Module, batch: dict, t: Tensor, noise: Tensor, use_depth: Tensor) -> Tensor:
-        """Weighted velocity error per picture [b] at timesteps ``t`` [b]."""
+    def loss(
+        self, net: nn.Module, batch: dict, t: Tensor, noise: Tensor, use_depth: Tensor, focus: float = 0.0
+    ) -> Tensor:
+        """Weighted velocity error per picture [b] at timesteps ``t`` [b]; ``focus`` as in the constructor."""
         image = to_unit(batch["image"]).contiguous(memory_format=torch.channels_last)
         with (
             torch.no_grad(),
@@ -195,14 +196,16 @@ class LatentTraining(AveragedTraining):
         # on a CPU the fused attention's backward pass is slower than the plain one for so few tokens
         with sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext():
             output = net(noisy, t, self.tokens(batch["caption"]), depth, rows)
-        return self.weight[t] * (output.float() - target).square().mean((1, 2, 3))  # pyright: ignore
+        seen = F.avg_pool2d((batch["depth"] > 0).float(), 4) * use_depth.view(-1, 1, 1, 1)
+        error = (1 + focus * seen) * (output.float() - target).square()
+        return self.weight[t] * error.mean((1, 2, 3))  # pyright: ignore
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         b = len(batch["image"])
         t = drawn_timesteps(b).to(self.device)
         noise = torch.randn(b, 4, *(s // 4 for s in batch["image"].shape[2:]), device=self.device)
         use_depth = batch["has_depth"] & (torch.rand(b, device=self.device) < self.depth_share)
-        loss = self.loss(self.net, batch, t, noise, use_depth).mean()
+        loss = self.loss(self.net, batch, t, noise, use_depth, self.focus).mean()
         self.log("loss", loss, prog_bar=True, batch_size=b)
         return loss
 

@@ -24,6 +24,9 @@ from syncsde3d.synthetic.shapes import SHAPES, shape
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+#: Changes with :func:`rig`: views kept on disk from another one are rendered anew.
+RIG = 2
+
 _FIELDS = ("position", "normal", "facing", "alpha", "depth")
 
 
@@ -97,9 +100,13 @@ def render_views(
 
 
 def rig(views: int, rng: np.random.Generator) -> list[tuple[float, float]]:
-    """(azimuth, elevation) of ``views`` cameras: all around with jitter, elevation 0 a third of the time."""
-    azimuth = (np.arange(views) + rng.uniform(0, 1, views)) * 360 / views
-    elevation = np.where(rng.uniform(size=views) < 0.35, 0.0, rng.uniform(-10, 40, views))
+    """(azimuth, elevation) of ``views`` cameras: near those that texture (every 45 degrees at elevation 0,
+    some at 30), but for a sixth of them, which look from anywhere between -10 and 40 degrees."""
+    azimuth = 45.0 * np.arange(views) + rng.uniform(-5, 5, views)
+    elevation = np.where(rng.uniform(size=views) < 0.3, 30.0, 0.0) + rng.uniform(-2, 2, views)
+    free = rng.uniform(size=views) < 1 / 6
+    azimuth = np.where(free, rng.uniform(0, 360, views), azimuth) % 360
+    elevation = np.where(free, rng.uniform(-10, 40, views), elevation)
     return [(float(a), float(e)) for a, e in zip(azimuth, elevation, strict=True)]
 
 
@@ -111,7 +118,13 @@ def make_buffers(
     seeds: variants of each object. views: cameras around each. names: all of SHAPES when empty.
     """
     folder = Path(folder)
-    wanted = {"seeds": list(seeds), "views": views, "size": size, "names": list(names or SHAPES)}
+    wanted = {
+        "seeds": list(seeds),
+        "views": views,
+        "size": size,
+        "names": list(names or SHAPES),
+        "rig": RIG,
+    }
     index = folder / "index.json"
     if not index.is_file() or json.loads(index.read_text())["wanted"] != wanted:
         parts: list[Mapping[str, np.ndarray]] = []
@@ -120,7 +133,7 @@ def make_buffers(
             for seed in seeds:
                 rng = np.random.default_rng([seed, len(angles)])
                 at = rig(views, rng)
-                parts.append(render_views(*shape(name, seed), orbit(at, rng.uniform(1.9, 2.15)), size))
+                parts.append(render_views(*shape(name, seed), orbit(at, rng.uniform(1.95, 2.05)), size))
                 angles += at
         labels = [name for name in wanted["names"] for _ in range(views * len(seeds))]
         folder.mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,8 @@ def waves(p: Array, period: float, rng: np.random.Generator, count: int = 8) -> 
     return field.sum(1) * np.float32(np.sqrt(2.0 / count))
 
 
-def project(p: Array, n: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Plane coordinates (u, v) along the normal's largest axis, from a random origin; v is the height."""
-    p = p + rng.uniform(-1, 1, 3).astype(np.float32)
+def project(p: Array, n: Array) -> tuple[Array, Array]:
+    """Plane coordinates (u, v) along the normal's largest axis, from the centre; v is the height."""
     a = np.abs(n)
     along_x = (a[:, 0] > a[:, 1]) & (a[:, 0] > a[:, 2])
     along_y = (a[:, 1] >= a[:, 0]) & (a[:, 1] > a[:, 2])

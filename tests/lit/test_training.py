@@ -138,6 +138,29 @@ def test_average_follows_the_weights(data: SyntheticDataModule, tmp_path: Path) 
         torch.testing.assert_close(mean, value)
 
 
+def test_focus_weighs_the_object_where_depth_tells_it(tmp_path: Path) -> None:
+    """Per picture: plain error + focus x error over the object; nothing where depth is not used."""
+    torch.manual_seed(0)
+    small_vae((8, 16, 32)).save_pretrained(tmp_path)
+    module = LatentTraining(str(tmp_path), widths=(16, 16, 32, 32), text_width=32)
+    depth = torch.zeros(2, 1, 32, 32, dtype=torch.uint8)
+    depth[:, :, 8:24, 8:24] = 100  # latents 2 to 5
+    batch = {"image": torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8), "depth": depth}
+    batch["caption"] = ["a red boot", "a blue hat"]  # pyright: ignore
+    t, noise, use = torch.tensor([500, 500]), torch.randn(2, 4, 8, 8), torch.tensor([True, False])
+
+    def net(noisy, *_):
+        return torch.ones_like(noisy)
+
+    with torch.no_grad():
+        latents = module.vae.encode(batch["image"] / 127.5 - 1).latent_dist.mode()
+        error = (1 - module.scheduler.get_velocity(latents, noise, t)).square()  # pyright: ignore
+        inside = error[:, :, 2:6, 2:6].sum((1, 2, 3)) / error[0].numel()
+        expected = error.mean((1, 2, 3)) + 3 * inside * use
+        got = module.loss(net, batch, t, noise, use, focus=3.0)  # pyright: ignore
+    torch.testing.assert_close(got, expected * module.weight[500], rtol=0.05, atol=0.01)  # pyright: ignore
+
+
 def test_latent_model_loads_as_a_stock_pipeline(data: SyntheticDataModule, tmp_path: Path) -> None:
     torch.manual_seed(0)
     vae = small_vae((8, 16, 32))

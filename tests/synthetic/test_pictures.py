@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from syncsde3d.mesh.cameras import orbit
 from syncsde3d.mesh.rasterize import get_rasterizer
-from syncsde3d.synthetic.buffers import Buffers, depth_image, make_buffers
+from syncsde3d.synthetic.buffers import Buffers, depth_image, make_buffers, rig
 from syncsde3d.synthetic.captions import Subject, caption, held_out, nothing, view_word, vocabulary
 from syncsde3d.synthetic.materials import COLOURS, MATERIALS, luminance
 from syncsde3d.synthetic.pictures import Pictures, PictureSource, as_item, object_picture
@@ -32,14 +32,14 @@ def test_depth_image_is_min_max_inverse_depth() -> None:
 
 
 def test_ball_matches_its_closed_form(buffers: Buffers) -> None:
-    """Positions of the ball lie on a sphere, normals point along them."""
+    """Positions of the ball, which is a little flattened, lie on an ellipsoid, normals point along them."""
     view = buffers.names.index("ball")
+    axes = np.abs(shape("ball", 0)[0]).max(0)
     seen = buffers.alpha[view] == 255
     p = buffers.position[view][seen].astype(np.float64)
     n = buffers.normal[view][seen] / 127.0
-    radius = np.linalg.norm(p, axis=1)
-    assert radius.std() < 0.02
-    assert np.mean((p * n).sum(1) / radius) > 0.98
+    np.testing.assert_allclose(np.linalg.norm(p / axes, axis=1), 1, atol=0.02)
+    assert np.mean((p * n).sum(1) / np.linalg.norm(p, axis=1)) > 0.98
 
 
 def test_depth_is_what_texturing_sees(buffers: Buffers) -> None:
@@ -55,6 +55,24 @@ def test_depth_is_what_texturing_sees(buffers: Buffers) -> None:
             float((depth_image(fragments.depth) - torch.from_numpy(buffers.depth[3:] / 255.0)).abs().mean())
         )
     assert min(best) < 0.01
+
+
+def test_most_views_are_near_those_that_texture() -> None:
+    angles = np.array([a for seed in range(40) for a in rig(16, np.random.default_rng(seed))])
+    off = np.abs((angles[:, 0] + 22.5) % 45 - 22.5)
+    level = np.minimum(np.abs(angles[:, 1]), np.abs(angles[:, 1] - 30))
+    assert 0.75 < np.mean((off <= 5) & (level <= 2)) < 0.95
+    assert -10 <= angles[:, 1].min() < -3  # and some are not
+    assert angles[:, 1].max() > 33
+    assert set((angles[:, 0] // 45).astype(int)) == set(range(8))
+
+
+def test_views_of_another_rig_are_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_buffers(tmp_path, [0], views=2, size=16, names=("cube",))
+    stamp = (tmp_path / "position.npy").stat().st_mtime_ns
+    monkeypatch.setattr("syncsde3d.synthetic.buffers.RIG", -1)
+    make_buffers(tmp_path, [0], views=2, size=16, names=("cube",))
+    assert (tmp_path / "position.npy").stat().st_mtime_ns > stamp
 
 
 def test_views_are_kept_on_disk(tmp_path: Path) -> None:
