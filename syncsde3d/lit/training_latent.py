@@ -131,8 +131,9 @@ class LatentTraining(AveragedTraining):
     vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer and
     warm-up). widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures
     with a depth image that get to use it. focus: further weight of the object's pixels where depth tells
-    which they are (plain ground is easy and takes most of a picture); what is learned stays the same. sampled:
-    pictures in each validation's sample grid, 0 for none.
+    which they are, at an equal sum per picture: plain ground takes most of a picture, and what its colour is
+    cannot be known at first; what is learned stays the same. sampled: pictures in each validation's sample
+    grid, 0 for none.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class LatentTraining(AveragedTraining):
         widths: tuple[int, int, int, int] = (32, 64, 128, 192),
         text_width: int = 128,
         depth_share: float = 0.88,
-        focus: float = 3.0,
+        focus: float = 15.0,
         sampled: int = 16,
         lr: float = 1e-3,
         warmup: int = 200,
@@ -197,7 +198,8 @@ class LatentTraining(AveragedTraining):
         with sdpa_kernel(SDPBackend.MATH) if self.device.type == "cpu" else nullcontext():
             output = net(noisy, t, self.tokens(batch["caption"]), depth, rows)
         seen = F.avg_pool2d((batch["depth"] > 0).float(), 4) * use_depth.view(-1, 1, 1, 1)
-        error = (1 + focus * seen) * (output.float() - target).square()
+        share = 1 + focus * seen
+        error = share / share.mean((2, 3), keepdim=True) * (output.float() - target).square()
         return self.weight[t] * error.mean((1, 2, 3))  # pyright: ignore
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:

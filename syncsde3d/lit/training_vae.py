@@ -186,7 +186,7 @@ class VAETraining(AveragedTraining):
         start: str | None = None,
         decoder_only: bool = False,
         fitted: int = 8,
-        noise: float = 0.05,
+        noise: float = 0.1,
         lr: float = 2e-4,
         warmup: int = 100,
         decay: float = 0.995,

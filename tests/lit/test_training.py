@@ -139,7 +139,7 @@ def test_average_follows_the_weights(data: SyntheticDataModule, tmp_path: Path) 
 
 
 def test_focus_weighs_the_object_where_depth_tells_it(tmp_path: Path) -> None:
-    """Per picture: plain error + focus x error over the object; nothing where depth is not used."""
+    """A mean in which the object counts 1 + focus; a plain mean where depth is not used."""
     torch.manual_seed(0)
     small_vae((8, 16, 32)).save_pretrained(tmp_path)
     module = LatentTraining(str(tmp_path), widths=(16, 16, 32, 32), text_width=32)
@@ -155,10 +155,17 @@ def test_focus_weighs_the_object_where_depth_tells_it(tmp_path: Path) -> None:
     with torch.no_grad():
         latents = module.vae.encode(batch["image"] / 127.5 - 1).latent_dist.mode()
         error = (1 - module.scheduler.get_velocity(latents, noise, t)).square()  # pyright: ignore
-        inside = error[:, :, 2:6, 2:6].sum((1, 2, 3)) / error[0].numel()
-        expected = error.mean((1, 2, 3)) + 3 * inside * use
+        inside, total = error[0, :, 2:6, 2:6].sum() / 4, error[0].sum() / 4
+        expected = torch.stack(((total + 3 * inside) / (64 + 3 * 16), error[1].mean()))
         got = module.loss(net, batch, t, noise, use, focus=3.0)  # pyright: ignore
     torch.testing.assert_close(got, expected * module.weight[500], rtol=0.05, atol=0.01)  # pyright: ignore
+
+
+def test_a_run_of_so_many_minutes_ends_and_is_exported(data: SyntheticDataModule, tmp_path: Path) -> None:
+    module = VAETraining(widths=(8, 16), warmup=1, minutes=1e-4)
+    folder = fit(module, data, tmp_path, steps=50)
+    assert module.global_step < 50
+    assert (folder / "config.json").is_file()
 
 
 def test_latent_model_loads_as_a_stock_pipeline(data: SyntheticDataModule, tmp_path: Path) -> None:
