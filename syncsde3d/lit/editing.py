@@ -59,7 +59,7 @@ class ImageEditing(ImageModule):
     presets: ClassVar[dict[str, ImageSettings]] = {
         "default": ImageSettings(steps=50, scheduler="ddim", guidance_scale=7.5),
         "paper": ImageSettings(steps=50, scheduler="ddim", guidance_scale=5.0),
-        "embedded": ImageSettings(steps=30, scheduler="ddim", guidance_scale=4.0),
+        "embedded": ImageSettings(steps=30, scheduler="ddim", guidance_scale=3.0),
     }
 
     def __init__(

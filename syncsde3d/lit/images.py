@@ -62,7 +62,7 @@ class ImageModule(ItemModule):
     presets: ClassVar[dict[str, ImageSettings]] = {
         "default": ImageSettings(),
         "paper": PAPER,
-        "embedded": ImageSettings(guidance_scale=4.0),
+        "embedded": ImageSettings(guidance_scale=3.0),
     }
     #: What "embedded" means here, as :func:`syncsde3d.models.images.load_image_model` knows it.
     embedded: ClassVar[str] = "embedded"

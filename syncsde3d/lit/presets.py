@@ -57,7 +57,7 @@ PRESETS: dict[str, TextureSettings] = {
         views=PAPER_VIEWS,
     ),
     "embedded": TextureSettings(
-        guidance_scale=2.0,
+        guidance_scale=3.0,
         latent_size=None,
         prefix="a photo of ",
         negative_prompt="",

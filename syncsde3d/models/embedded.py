@@ -79,19 +79,25 @@ def word_tokenizer(words: Sequence[str], length: int = PROMPT_LENGTH) -> CLIPTok
     """A CLIP tokenizer in which each of ``words`` is one token; others are spelled in pieces.
 
     words: lower case, letters and digits. length: tokens per prompt, with the start and end tokens.
+    Equal words make equal tokenizers, in any process.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     plain = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     plain.pre_tokenizer = pre_tokenizers.Whitespace()  # pyright: ignore[reportAttributeAccessIssue]
     letters = [chr(c) for c in range(33, 127)]
+    ends = [f"{c}</w>" for c in letters]  # numbered first: else in the order of a hash, a new one each time
     trainer = trainers.BpeTrainer(
-        vocab_size=100_000, end_of_word_suffix="</w>", show_progress=False, initial_alphabet=letters
+        vocab_size=100_000,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+        initial_alphabet=letters,
+        special_tokens=ends,  # pyright: ignore
     )
     plain.train_from_iterator([" ".join([*words, *letters])], trainer)
     spec = json.loads(plain.to_str())["model"]
     vocab = {token: index for index, token in enumerate(spec["vocab"])}
-    for token in (*letters, *(f"{c}</w>" for c in letters), "<|startoftext|>", "<|endoftext|>"):
+    for token in (*letters, *ends, "<|startoftext|>", "<|endoftext|>"):
         vocab.setdefault(token, len(vocab))
     merges = [tuple(m) for m in spec["merges"]]
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=length)  # pyright: ignore

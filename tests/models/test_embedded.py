@@ -36,6 +36,12 @@ def test_each_word_is_one_token(tokenizer: CLIPTokenizer, tmp_path: Path) -> Non
     )
 
 
+def test_equal_words_make_equal_tokenizers(tokenizer: CLIPTokenizer) -> None:
+    """A run that is resumed makes its tokenizer anew: every token must keep its number."""
+    again = word_tokenizer(vocabulary())
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+
+
 def test_texturing_says_which_words_mean_nothing_to_the_model() -> None:
     model = load_texture_model("embedded")
     options = {"control_images": None, "guidance_scale": 3.0, "control_scale": (1.0, 1.0)}
