@@ -47,7 +47,7 @@ def add_images(commands: Any, shared: Shared) -> None:
     wide.add_argument("--window", type=int, help="pixels along a side of a window (the model's own)")
     wide.add_argument("--stride", type=int, help="pixels between windows (a quarter of the window)")
     wide.add_argument("--wrap", action="store_true", default=None, help="360 degrees: the ends meet")
-    wide.add_argument("--blend", type=int, help="latents over which a window fades in (4)")
+    wide.add_argument("--blend", type=int, help="latents over which a window fades in (12)")
     wide.add_argument("--stream", action="store_true", default=None, help="window by window, flat memory")
     wide.add_argument(
         "--prompt-at",

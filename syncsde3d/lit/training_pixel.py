@@ -15,13 +15,7 @@ from diffusers import DDPMScheduler, IFPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from syncsde3d.lit.training_common import (
-    AveragedTraining,
-    drawn_timesteps,
-    save_grid,
-    small_text_encoder,
-    velocity_weight,
-)
+from syncsde3d.lit.training_common import AveragedTraining, save_grid, small_text_encoder, velocity_weight
 from syncsde3d.lit.training_data import to_unit
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
@@ -94,7 +88,7 @@ class PixelTraining(AveragedTraining):
     def __init__(
         self,
         start: str | None = None,
-        widths: tuple[int, ...] = (16, 64, 128, 192),
+        widths: tuple[int, ...] = (16, 32, 96, 192),
         text_width: int = 128,
         sampled: int = 16,
         lr: float = 1e-3,
@@ -131,7 +125,7 @@ class PixelTraining(AveragedTraining):
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         b = len(batch["image"])
-        t = drawn_timesteps(b).to(self.device)
+        t = ((torch.randperm(b) + torch.rand(b)) * (1000 / b)).long().clamp(max=999).to(self.device)
         loss = self.loss(self.net, batch, t).mean()
         self.log("loss", loss, prog_bar=True, batch_size=b)
         return loss

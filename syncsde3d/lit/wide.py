@@ -28,7 +28,7 @@ class WideImage(ImageModule):
         stride: pixels between windows, in whole latents; a quarter of the window by default.
         wrap: a panorama of 360 degrees: its right border continues at its left.
         blend: latents over which a window fades in over the one before, and over which (up to half a stride)
-            its tie to that one loosens where the overlap ends; None: 4, with the paper's preset 0.
+            its tie to that one loosens where the overlap ends; None: 12, with the paper's preset 0.
         stream: one window after the other in memory that does not grow with the width; same latents.
         options: of every image task, see :class:`~syncsde3d.lit.images.ImageModule`.
 
@@ -50,7 +50,7 @@ class WideImage(ImageModule):
         super().__init__(**options)
         check_pixels(width=width, height=height, window=window, stride=stride)
         if blend is None:
-            blend = 0 if options.get("preset") == "paper" else 4
+            blend = 0 if options.get("preset") == "paper" else 12
         if blend < 0:
             raise ValueError(f"blend: expected at least 0 latents, got {blend}")
         if stream and self.sync.strategy not in CHAINS:

@@ -159,7 +159,7 @@ class TestPrompts:
 
 
 class TestExtending:
-    @pytest.mark.parametrize(("width", "stream", "blend"), [(64, False, 4), (60, True, 0)])
+    @pytest.mark.parametrize(("width", "stream", "blend"), [(64, False, 4), (64, False, 12), (60, True, 0)])
     def test_it_equals_the_long_run(self, folder: Path, tmp_path: Path, width: int, stream: bool, blend: int):
         options = {"stream": stream, "blend": blend}
         row = {"prompt": "a red boot", "id": "boot"}
