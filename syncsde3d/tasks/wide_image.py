@@ -260,10 +260,14 @@ class WideImageTask(Task):
         Round the circle the first windows are the later ones, and the last window shows through their fade.
         """
         row, column = divmod(i, self.columns)
-        high, across = (torch.arange(1, size * scale + 1) / (blend + 1) for size in self.window)
+        high, across = (  # within what two windows share, or the fade would end in a jump
+            torch.arange(1, size * scale + 1) / (min(blend, (size - step) * scale) + 1)
+            for size, step in zip(self.window, self.stride, strict=True)
+        )
         down = high.clamp(max=1) if row else torch.ones_like(high)
         right = across.clamp(max=1) if column else torch.ones_like(across)
         reaches_round = self._columns(i, scale)[1]
-        share = torch.arange(1, int(reaches_round.sum()) + 1) / (blend + 1)
+        shared = int(reaches_round.sum())
+        share = torch.arange(1, shared + 1) / (min(blend, shared) + 1)
         right[reaches_round] = 1 - share.clamp(max=1)
         return down[:, None] * right

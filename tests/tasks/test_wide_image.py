@@ -333,3 +333,13 @@ def test_joining_refuses_windows_of_another_shape():
         WideImageTask(8, 16, 8).assemble(torch.zeros(3, 1, 8, 12))
     with pytest.raises(ValueError, match="blend: expected at least 0, got -1"):
         WideImageTask(8, 16, 8).assemble(torch.zeros(5, 1, 8, 8), blend=-1)
+
+
+@pytest.mark.parametrize(("width", "stride", "wrap"), [(28, 12, False), (32, 4, True)])
+def test_a_fade_longer_than_the_overlap_ends_without_a_jump(width: int, stride: int, wrap: bool) -> None:
+    """Windows of two levels in turn: no step between columns is larger than an even fade over the overlap."""
+    task = WideImageTask(16, width, 16, stride, wrap)
+    levels = torch.arange(task.count).remainder(2).double()
+    picture = task.assemble(levels.view(-1, 1, 1, 1).expand(-1, 1, 16, 16), blend=12)[0, 0]
+    shared = min(12, 16 - stride, stride if wrap else 16)
+    assert picture.diff(dim=-1).abs().max() <= 1 / (shared + 1) + 1e-6
