@@ -32,6 +32,7 @@ from syncsde3d.lit.training_common import (
     velocity_weight,
 )
 from syncsde3d.lit.training_data import to_unit
+from syncsde3d.lit.training_words import teach_words
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
 
@@ -84,7 +85,8 @@ def small_latent_net(
     """An untrained text-to-latent UNet with a depth ControlNet that starts from the UNet's own encoder.
 
     Attention at the two coarsest levels only. The UNet also gets pooled text next to the timestep
-    (``addition_embed_type="text"``), which stock pipelines feed by themselves.
+    (``addition_embed_type="text"``), which stock pipelines feed by themselves; half of that vector is for
+    the words of materials (:mod:`syncsde3d.lit.training_words`).
     """
     common = {
         "in_channels": 4,
@@ -101,11 +103,14 @@ def small_latent_net(
     unet = UNet2DConditionModel(
         sample_size=size,
         out_channels=4,
+        time_embedding_dim=8 * widths[0],
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
         **common,
     )
     controlnet = ControlNetModel(conditioning_embedding_out_channels=(8, 16, 32), **common)
-    shared = {k: v for k, v in unet.state_dict().items() if k in controlnet.state_dict()}
+    own = controlnet.state_dict()
+    # the embeddings next to the timestep differ in width
+    shared = {k: v for k, v in unet.state_dict().items() if k in own and v.shape == own[k].shape}
     controlnet.load_state_dict(shared, strict=False)
     return LatentNet(unet, controlnet, small_text_encoder(text_width, vocab_size))
 
@@ -142,7 +147,8 @@ class LatentTraining(AveragedTraining):
     warm-up). widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures
     with a depth image that get to use it. focus: further weight of the object's pixels where depth tells
     which they are, at an equal sum per picture: plain ground takes most of a picture, and what its colour is
-    cannot be known at first; what is learned stays the same. sampled: pictures in each validation's sample
+    cannot be known at first; what is learned stays the same. words: steps on captions alone, before a run
+    that starts from nothing. sampled: pictures in each validation's sample
     grid, 0 for none.
     """
 
@@ -154,6 +160,7 @@ class LatentTraining(AveragedTraining):
         text_width: int = 128,
         depth_share: float = 0.88,
         focus: float = 15.0,
+        words: int = 300,
         sampled: int = 16,
         lr: float = 1e-3,
         warmup: int = 200,
@@ -163,6 +170,7 @@ class LatentTraining(AveragedTraining):
         super().__init__(lr, warmup, decay, minutes)
         self.save_hyperparameters()
         self.depth_share, self.focus, self.sampled = depth_share, focus, sampled
+        self.words = 0 if start else words
         if start:
             load = lambda cls, part: cls.from_pretrained(start, subfolder=part).float()  # noqa: E731
             self.tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer")
@@ -185,6 +193,13 @@ class LatentTraining(AveragedTraining):
         """Token ids [b, PROMPT_LENGTH] on this module's device."""
         out = self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
         return out.input_ids.to(self.device)
+
+    def on_train_start(self) -> None:
+        if self.words and self.global_step == 0:  # not where a run is taken up again
+            text, embedding = self.net.text_encoder, self.net.unet.add_embedding
+            parts = nn.ModuleList((text, embedding))
+            teach_words(lambda said: text(self.tokens(said))[0], embedding, parts, self.words)
+            self.average.load_state_dict(self.net.state_dict())
 
     def loss(
         self, net: nn.Module, batch: dict, t: Tensor, noise: Tensor, use_depth: Tensor, focus: float = 0.0

@@ -2,9 +2,10 @@
 
 Each material keeps its colour word dominant, is coarse (periods of 0.22 to 0.95 units, 13 pixels and more
 for a unit sphere seen at 128 pixels; only seams and threads are finer), and is meant to be told from every
-other one by a person. Regular patterns lie on one lattice through the object's centre, the same from every
-side; irregular ones come in two grains. A small model learns such a world several times faster than one
-where every object has a pattern of its own size and place.
+other one by a person, by its pattern as by its second colour: sandy mortar, brown grain, orange thread, grass
+green. Regular patterns lie on one lattice through the object's centre, the same from every side; irregular
+ones come in two grains. A small model learns such a world several times faster than one where every object
+has a pattern of its own size and place.
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ def accent(base: Array) -> Array:
     return base * 0.32 if y > 0.72 else np.float32(0.12) * base + np.float32(0.84)
 
 
+def against(base: Array, colour: tuple[float, float, float], otherwise: tuple[float, float, float]) -> Array:
+    """A material's own second colour [3], or another where the base is too near to be told from it."""
+    own = np.array(colour, np.float32)
+    return own if np.abs(own - base).max() > 0.3 else np.array(otherwise, np.float32)
+
+
 def shift(base: Array, amount: float) -> Array:
     """Darker by ``amount`` in [0, 1], or as much lighter where the colour is already dark."""
     if luminance(base) > 0.22:
@@ -89,8 +96,9 @@ def _striped(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array
 def _checkered(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u, v = project(p, n)
     size = 0.57
-    a, b = step(ridge(u / size), 0.5, 0.1), step(ridge(v / size), 0.5, 0.1)
-    return mix(base, accent(base), a + b - 2 * a * b)
+    a, b = step(ridge(u / size), 0.55, 0.1), step(ridge(v / size), 0.55, 0.1)
+    ink = accent(base) if base.max() - base.min() < 0.12 else np.full(3, 0.07, np.float32)
+    return mix(base, ink, a + b - 2 * a * b)
 
 
 def _polka(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
@@ -108,22 +116,26 @@ def _brick(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     x = u / (1.8 * height) + 0.5 * (row % 2)
     tone = 0.86 + 0.22 * cell_value(np.floor(x), row)
     edge = np.minimum(ridge(v / height) * 0.5 * height, ridge(x) * 0.9 * height)
-    return mix(base * tone[:, None], accent(base) * 0.92, step(-edge, -0.034, 0.02))
+    return mix(
+        base * tone[:, None], against(base, (0.87, 0.74, 0.47), (0.16, 0.14, 0.12)), step(-edge, -0.04, 0.02)
+    )
 
 
 def _wooden(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     x, z = p[:, 0] - 1.25, p[:, 2] - 1.25  # off the object, so that the grain runs upright
     warp = 0.35 * waves(p * np.array([1, 0.5, 1], np.float32), 0.8, rng)
     t = frac(np.hypot(x, z) / 0.245 + warp)
-    return mix(base * 1.08, shift(base, 0.55), np.clip(1.25 * t * t, 0, 1))
+    return mix(
+        base * 1.08, against(base, (0.34, 0.17, 0.06), (0.80, 0.58, 0.34)), np.clip(1.25 * t * t, 0, 1)
+    )
 
 
 def _marble(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     slope = np.array([0.6, 1.0, 0.5], np.float32)
     phase = p @ slope / 0.95 + 0.34 * waves(p, 0.9, rng) + 0.08 * waves(p, 0.4, rng)
     vein = np.clip(1.25 - np.abs(ridge(phase) - 0.5) / 0.16, 0, 1)
-    cloud = 0.97 + 0.06 * waves(p, 0.6, rng, 5)
-    return mix(base * cloud[:, None], accent(base), vein)
+    cloud = np.clip(0.2 + 0.2 * waves(p, 0.6, rng, 5), 0, 0.6)
+    return mix(mix(base, accent(base), cloud), accent(base), vein)
 
 
 def _camouflage(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
@@ -164,8 +176,8 @@ def _knitted(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array
     size = 0.39
     column = ridge(u / size)
     t = frac(v / (0.72 * size) + 0.75 * column)
-    gap = np.maximum(step(-ridge(t), -0.42, 0.2), step(-column, -0.14, 0.12))
-    return mix(base * 1.1, shift(base, 0.68), gap)
+    gap = np.maximum(step(-ridge(t), -0.36, 0.2), step(-column, -0.12, 0.12))
+    return mix(base * 1.1, against(base, (0.09, 0.10, 0.24), (0.93, 0.87, 0.70)), gap)
 
 
 def _plaid(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
@@ -202,11 +214,8 @@ def _grassy(p: Array, n: Array, base: Array, rng: np.random.Generator) -> Array:
     u = u / (0.62 * size) + 0.10 * waves(p, 0.5, rng, 5)
     row, t = np.floor(v), frac(v)
     blade = ridge(u + 0.5 * (row % 2) + 0.3 * cell_value(row, row)) * 1.15
-    root, tip = shift(base, 0.38), base + (1 - base) * np.float32(0.30)
-    if luminance(base) < 0.22:
-        root, tip = base, shift(base, 0.75)
-    front = mix(root, tip, np.clip(t * 1.1, 0, 1))
-    return mix(base * 0.25, front, step(blade - t, 0.0, 0.2))
+    tip = against(base, (0.36, 0.74, 0.16), (0.80, 0.93, 0.30))
+    return mix(base * 0.66, mix(base, tip, np.clip(1.9 * t - 0.3, 0, 1)), step(blade - t, 0.0, 0.2))
 
 
 #: Material word, as captions use it -> painter(p, n, base, grain) giving RGB [k, 3].

@@ -173,7 +173,7 @@ def test_latent_model_loads_as_a_stock_pipeline(data: SyntheticDataModule, tmp_p
     vae = small_vae((8, 16, 32))
     vae.save_pretrained(tmp_path / "vae")
     module = LatentTraining(
-        str(tmp_path / "vae"), widths=(16, 16, 32, 32), text_width=32, sampled=2, warmup=1
+        str(tmp_path / "vae"), widths=(16, 16, 32, 32), text_width=32, words=2, sampled=2, warmup=1
     )
     folder = fit(module, data, tmp_path / "run")
     assert list((tmp_path / "run").glob("samples_*.png"))

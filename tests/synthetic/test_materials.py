@@ -96,6 +96,21 @@ def test_patterns_are_coarse(material: str) -> None:
     assert contrast / 4 > 3e-4
 
 
+@pytest.mark.parametrize("colour", COLOURS)
+def test_second_colours_tell_materials_apart(colour: str) -> None:
+    """Brick, wood, knit and grass of one colour differ in what is not that colour, and it in each from it."""
+    p, n = sphere()
+    base, seconds = base_colour(colour, np.random.default_rng(3)), {}
+    for material in ("brick", "wooden", "knitted", "grassy"):
+        rgb = paint(material, colour, p, n, seed=3)
+        away = np.abs(rgb - base).max(1)
+        assert np.quantile(away, 0.97) > 0.29, material
+        seconds[material] = rgb[away >= np.quantile(away, 0.97)].mean(0)
+    for a in seconds:
+        for b in seconds:
+            assert a >= b or np.abs(seconds[a] - seconds[b]).max() > 0.1, (a, b)
+
+
 def test_colours_are_far_apart() -> None:
     shades = {c: [base_colour(c, np.random.default_rng(s)) for s in range(20)] for c in COLOURS}
     for a in COLOURS:
