@@ -83,7 +83,8 @@ class TestAgainstDiffusers:
         model = LatentDiffusion.from_pretrained(str(folder))
         denoiser = model.condition(PROMPTS, NEGATIVES, guidance_scale=GUIDANCE)
         assert denoiser.prediction == prediction_type
-        torch.testing.assert_close(sample(denoiser, model, noise), expected, atol=1e-5, rtol=1e-5)
+        # guidance enlarges float32's rounding, which differs between processors
+        torch.testing.assert_close(sample(denoiser, model, noise), expected, atol=5e-5, rtol=1e-5)
 
     @pytest.mark.parametrize("pooled_text", [False, True])
     @pytest.mark.parametrize("end", [1.0, 0.5])
@@ -100,7 +101,7 @@ class TestAgainstDiffusers:
         ).images  # fmt: skip
         model = LatentDiffusion.from_pretrained(str(folder))
         denoiser = model.condition(PROMPTS, NEGATIVES, depth, GUIDANCE, (0.8, 0.8), end)
-        torch.testing.assert_close(sample(denoiser, model, noise), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(sample(denoiser, model, noise), expected, atol=5e-5, rtol=1e-5)
 
     def test_the_vae(self, folder: Path, model: LatentDiffusion, noise: torch.Tensor, depth: torch.Tensor):
         pipeline = StableDiffusionControlNetPipeline.from_pretrained(folder)
