@@ -1,8 +1,9 @@
 """Teaches a text encoder to tell materials and scenes before it is trained together with a denoiser.
 
 A denoiser's gradients separate words by the colours that they stand for; two patterns of like colours stay
-one word to it, which then never learns their patterns. So half of what the UNet is told next to the timestep
-is set apart for a code per material and scene, far from one another, that plain regression puts there first.
+nearly one word to it, and patterns are hard to learn by such words. So
+half of what the UNet is told next to the timestep is set apart for a code per material and scene, far from
+one another, that plain regression puts there first.
 """
 
 # diffusers' classes give their parts no precise types.
