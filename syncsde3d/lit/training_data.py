@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from syncsde3d.synthetic.buffers import make_buffers
+from syncsde3d.synthetic.buffers import Buffers, make_buffers
 from syncsde3d.synthetic.captions import caption
 from syncsde3d.synthetic.pictures import Pictures, PictureSource, as_item
 
@@ -26,6 +27,7 @@ class SyntheticDataModule(L.LightningDataModule):
 
     cache: folder for the rendered views (0.2 MB each). variants: of each object. views: of each variant.
     shares: of objects on plain ground, scenes, objects before scenes. drop: share of captions dropped.
+    names, materials: of the objects drawn; all when empty.
     validation: number of fixed pictures of held-out combinations and unseen variants.
     workers: painting processes. seed: of everything drawn; a run that continues another takes a new one.
     """
@@ -38,31 +40,29 @@ class SyntheticDataModule(L.LightningDataModule):
         views: int = 16,
         shares: tuple[float, float, float] = (0.7, 0.2, 0.1),
         drop: float = 0.0,
+        names: Sequence[str] = (),
+        materials: Sequence[str] = (),
         validation: int = 128,
         workers: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.cache, self.batch_size, self.variants, self.views = Path(cache), batch_size, variants, views
-        self.shares, self.drop, self.validation, self.workers, self.seed = (
-            shares,
-            drop,
-            validation,
-            workers,
-            seed,
-        )
+        self.shares, self.drop, self.names, self.materials = shares, drop, names, materials
+        self.validation, self.workers, self.seed = validation, workers, seed
 
     def prepare_data(self) -> None:
-        make_buffers(self.cache / "train", range(self.variants), self.views)
-        make_buffers(self.cache / "held", [HELD_VARIANTS], 8)
+        self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        self.train = make_buffers(self.cache / "train", range(self.variants), self.views)
-        self.held = make_buffers(self.cache / "held", [HELD_VARIANTS], 8)
+        seeds, held = range(self.variants), [HELD_VARIANTS]
+        self.train = make_buffers(self.cache / "train", seeds, self.views, names=self.names)
+        self.held = make_buffers(self.cache / "held", held, 8, names=self.names)
 
     def train_dataloader(self) -> DataLoader:
         rank = self.trainer.global_rank if self.trainer else 0
-        pictures = Pictures(PictureSource(self.train, self.shares, held=False), self.seed, self.drop, rank)
+        source = PictureSource(self.train, self.shares, held=False, materials=self.materials)
+        pictures = Pictures(source, self.seed, self.drop, rank)
         return DataLoader(
             pictures,
             self.batch_size,
@@ -72,12 +72,19 @@ class SyntheticDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(held_out_items(self.held, self.validation, self.shares), self.batch_size)
+        items = held_out_items(self.held, self.validation, self.shares, materials=self.materials)
+        return DataLoader(items, self.batch_size)
 
 
-def held_out_items(buffers, count: int, shares: tuple[float, float, float], seed: int = 0) -> list[dict]:
+def held_out_items(
+    buffers: Buffers,
+    count: int,
+    shares: tuple[float, float, float],
+    seed: int = 0,
+    materials: Sequence[str] = (),
+) -> list[dict]:
     """``count`` fixed items with their plainest captions, of combinations that training never sees."""
-    source, rng = PictureSource(buffers, shares, held=True), np.random.default_rng([seed, 1])
+    source, rng = PictureSource(buffers, shares, True, materials), np.random.default_rng([seed, 1])
     items = []
     for _ in range(count):
         picture = source.draw(rng)

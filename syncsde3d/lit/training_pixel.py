@@ -13,10 +13,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from diffusers import DDPMScheduler, IFPipeline, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import BatchEncoding, CLIPTextModel, CLIPTokenizer
 
-from syncsde3d.lit.training_common import AveragedTraining, save_grid, small_text_encoder, velocity_weight
+from syncsde3d.lit.training_common import (
+    AveragedTraining,
+    drawn_timesteps,
+    save_grid,
+    small_text_encoder,
+    velocity_weight,
+)
 from syncsde3d.lit.training_data import to_unit
+from syncsde3d.lit.training_words import teach_words
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
 
@@ -42,6 +49,9 @@ class PixelNet(nn.Module):
 def small_pixel_net(widths: tuple[int, ...], text_width: int, vocab_size: int) -> PixelNet:
     """An untrained text-to-picture UNet, pooled text beside the timestep; attention on the coarsest level.
 
+    The finest level is narrow, for it has most of the pixels; the embedding that the text joins is not, and
+    half of it is for the words of objects and scenes (:mod:`syncsde3d.lit.training_words`).
+
     Six channels come out, as IF's pipeline expects of a model that also predicts its variance.
     """
     levels = len(widths)
@@ -53,7 +63,8 @@ def small_pixel_net(widths: tuple[int, ...], text_width: int, vocab_size: int) -
         up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
         block_out_channels=widths,
         layers_per_block=1,
-        norm_num_groups=16,
+        norm_num_groups=8,
+        time_embedding_dim=512,
         cross_attention_dim=text_width,
         attention_head_dim=(4,) * levels,
         resnet_time_scale_shift="scale_shift",
@@ -82,14 +93,20 @@ class PixelTraining(AveragedTraining):
     """Joint training of text encoder and UNet on pictures averaged to 64 px.
 
     start: pipeline folder to continue from (fresh optimizer and warm-up). widths: UNet channels per level.
-    text_width: of the text encoder. sampled: pictures in each validation's sample grid, 0 for none.
+    text_width: of the text encoder. focus: further weight of objects on plain ground and what is next to
+    them, as in LatentTraining. words: steps on captions alone, before a run that starts from nothing.
+    compiled: compile the UNet, which takes minutes and then saves a quarter of the time on a CPU.
+    sampled: pictures in each validation's sample grid, 0 for none.
     """
 
     def __init__(
         self,
         start: str | None = None,
-        widths: tuple[int, ...] = (16, 32, 96, 192),
+        widths: tuple[int, ...] = (16, 32, 64, 128, 192),
         text_width: int = 128,
+        focus: float = 4.0,
+        words: int = 300,
+        compiled: bool = False,
         sampled: int = 16,
         lr: float = 1e-3,
         warmup: int = 200,
@@ -98,7 +115,8 @@ class PixelTraining(AveragedTraining):
     ) -> None:
         super().__init__(lr, warmup, decay, minutes)
         self.save_hyperparameters()
-        self.sampled = sampled
+        self.focus, self.sampled, self.words = focus, sampled, 0 if start else words
+        self.compiled = compiled
         if start:
             self.tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer")
             unet = UNet2DConditionModel.from_pretrained(start, subfolder="unet").float()
@@ -110,23 +128,44 @@ class PixelTraining(AveragedTraining):
         self.scheduler = training_scheduler()
         self.register_buffer("weight", velocity_weight(self.scheduler.alphas_cumprod), persistent=False)
 
+    def tokens(self, captions: list[str]) -> BatchEncoding:
+        """``input_ids`` and ``attention_mask`` [b, TOKENS] on this module's device."""
+        return self.tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").to(
+            self.device
+        )
+
+    def on_train_start(self) -> None:
+        if self.words and self.global_step == 0:  # not where a run is taken up again
+            text, embedding = self.net.text_encoder, self.net.unet.add_embedding
+            parts = nn.ModuleList((text, embedding))
+            teach_words(lambda said: text(**self.tokens(said))[0], embedding, parts, self.words, of="object")
+            self.average.load_state_dict(self.net.state_dict())
+        if self.compiled:
+            self.net.unet.compile()
+
     def loss(
-        self, net: nn.Module, batch: dict, t: Tensor, generator: torch.Generator | None = None
+        self,
+        net: nn.Module,
+        batch: dict,
+        t: Tensor,
+        generator: torch.Generator | None = None,
+        focus: float = 0.0,
     ) -> Tensor:
-        """Weighted velocity error per picture [b] at timesteps ``t`` [b]."""
+        """Weighted velocity error per picture [b] at timesteps ``t`` [b]; ``focus`` as in the constructor."""
         x0 = F.adaptive_avg_pool2d(to_unit(batch["image"]), SIZE)
         noise = torch.randn(x0.shape, generator=generator).to(x0)
         noisy = self.scheduler.add_noise(x0, noise, t).contiguous(memory_format=torch.channels_last)
         target = self.scheduler.get_velocity(x0, noise, t)
-        said = self.tokenizer(batch["caption"], padding="max_length", truncation=True, return_tensors="pt")
-        said = said.to(self.device)
+        said = self.tokens(batch["caption"])
         output = net(noisy, t, said.input_ids, said.attention_mask)
-        return self.weight[t] * (output.float() - target).square().mean((1, 2, 3))
+        share = 1 + focus * F.adaptive_max_pool2d((batch["depth"] > 0).float(), SIZE // 4)
+        share = F.interpolate(share / share.mean((2, 3), keepdim=True), SIZE)
+        return self.weight[t] * (share * (output.float() - target).square()).mean((1, 2, 3))
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         b = len(batch["image"])
-        t = ((torch.randperm(b) + torch.rand(b)) * (1000 / b)).long().clamp(max=999).to(self.device)
-        loss = self.loss(self.net, batch, t).mean()
+        t = drawn_timesteps(b).to(self.device)
+        loss = self.loss(self.net, batch, t, focus=self.focus).mean()
         self.log("loss", loss, prog_bar=True, batch_size=b)
         return loss
 

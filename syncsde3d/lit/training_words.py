@@ -1,9 +1,9 @@
-"""Teaches a text encoder to tell materials and scenes before it is trained together with a denoiser.
+"""Teaches a text encoder to tell materials, objects and scenes before it is trained with a denoiser.
 
 A denoiser's gradients separate words by the colours that they stand for; two patterns of like colours stay
-nearly one word to it, and patterns are hard to learn by such words. So
-half of what the UNet is told next to the timestep is set apart for a code per material and scene, far from
-one another, that plain regression puts there first.
+nearly one word to it, and patterns are hard to learn by such words; nor does it tell objects apart before it
+draws them. So half of what the UNet is told next to the timestep is set apart for a code per material (or
+object) and scene, far from one another, that plain regression puts there first.
 """
 
 # diffusers' classes give their parts no precise types.
@@ -12,6 +12,7 @@ one another, that plain regression puts there first.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,15 +28,21 @@ from syncsde3d.synthetic.shapes import SHAPES
 CODE_SCALE = 1.5
 
 
-def word_codes(width: int) -> dict[str, Tensor]:
-    """A fixed code [width] for every material and scene; under "", for captions that say nothing, zeros."""
+#: Whose words get codes, besides those of scenes.
+Coded = Literal["material", "object"]
+
+
+def word_codes(width: int, of: Coded = "material") -> dict[str, Tensor]:
+    """A fixed code [width] per material (or object) and scene; zeros under "", where nothing is said."""
     generator = torch.Generator().manual_seed(0)
-    words = (*MATERIALS, *SCENES)
+    words = (*(MATERIALS if of == "material" else SHAPES), *SCENES)
     codes = {word: CODE_SCALE * torch.randn(width, generator=generator) for word in words}
     return codes | {"": torch.zeros(width)}
 
 
-def drawn_captions(count: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
+def drawn_captions(
+    count: int, rng: np.random.Generator, of: Coded = "material"
+) -> tuple[list[str], list[str]]:
     """Captions as the pictures have them, without the pictures, and the word whose code each should get."""
     captions, words = [], []
     for _ in range(count):
@@ -53,7 +60,7 @@ def drawn_captions(count: int, rng: np.random.Generator) -> tuple[list[str], lis
             view = "" if place else str(rng.choice(("front", "side", "back", "top")))
             subject = Subject(name, colour, material, view, **place)
             captions.append(caption(subject, rng if what < 0.8 else None))
-            words.append(material)
+            words.append(material if of == "material" else name)
     return captions, words
 
 
@@ -63,6 +70,7 @@ def teach_words(
     parts: nn.Module,
     steps: int,
     batch: int = 128,
+    of: Coded = "material",
 ) -> None:
     """Train ``parts`` until the second half of a caption's embedding is its word's code.
 
@@ -76,9 +84,9 @@ def teach_words(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(2, steps), pct_start=0.1)
     codes: dict[str, Tensor] = {}
     for _ in range(steps):
-        captions, words = drawn_captions(batch, rng)
+        captions, words = drawn_captions(batch, rng, of)
         half = embedding(encode(captions)).float().chunk(2, -1)[1]
-        codes = codes or {word: code.to(device) for word, code in word_codes(half.shape[-1]).items()}
+        codes = codes or {word: code.to(device) for word, code in word_codes(half.shape[-1], of).items()}
         loss = F.mse_loss(half, torch.stack([codes[word] for word in words]))
         optimizer.zero_grad()
         loss.backward()

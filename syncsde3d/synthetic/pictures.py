@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,6 +89,7 @@ class PictureSource:
 
     buffers: views of the objects. shares: of objects, scenes, composed pictures; they sum to 1.
     held: draw only combinations held out of training (True), only the others (False), or all (None).
+    materials: of MATERIALS to paint with; all when empty.
     """
 
     def __init__(
@@ -96,8 +97,10 @@ class PictureSource:
         buffers: Buffers,
         shares: tuple[float, float, float] = (0.7, 0.2, 0.1),
         held: bool | None = False,
+        materials: Sequence[str] = (),
     ) -> None:
         self.buffers, self.shares, self.held = buffers, shares, held
+        self.materials = list(materials) or list(MATERIALS)
         self._scenes: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def draw(self, rng: np.random.Generator) -> Picture:
@@ -118,7 +121,7 @@ class PictureSource:
     def _object(self, rng: np.random.Generator) -> tuple[int, str, str]:
         while True:
             view = int(rng.integers(len(self.buffers)))
-            material, colour = str(rng.choice(list(MATERIALS))), str(rng.choice(list(COLOURS)))
+            material, colour = str(rng.choice(self.materials)), str(rng.choice(list(COLOURS)))
             if self.held is None or held_out(colour, material, self.buffers.names[view]) == self.held:
                 return view, material, colour
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+import yaml
 from diffusers import DPMSolverMultistepScheduler, IFPipeline, StableDiffusionControlNetPipeline
 from PIL import Image
 
@@ -24,7 +25,7 @@ from syncsde3d.lit.training_data import HELD_VARIANTS, held_out_items, to_unit
 from syncsde3d.lit.training_judge import QUESTIONS, answers
 from syncsde3d.models.embedded import embedded_folder
 from syncsde3d.models.judge import Judge
-from syncsde3d.synthetic.buffers import Buffers, make_buffers
+from syncsde3d.synthetic.buffers import make_buffers
 from syncsde3d.synthetic.materials import base_colour
 
 
@@ -99,14 +100,21 @@ def sample(
 
 
 @torch.no_grad()
-def evaluate_pixel(folder: str, judge: Judge, views: Buffers, args: argparse.Namespace) -> None:
-    """Objects, scenes and objects before scenes by the pixel model, beside real pictures of its size."""
+def evaluate_pixel(folder: str, judge: Judge, args: argparse.Namespace) -> None:
+    """Objects, scenes and objects before scenes by the pixel model, beside real pictures of its size.
+
+    Of the objects and materials that it is trained on; the judge chooses among all that there are.
+    """
+    config = Path(__file__).parents[2] / "configs" / "train" / "pixel.yaml"
+    known = yaml.safe_load(config.read_text())["data"]["init_args"]
+    views = make_buffers(Path(args.cache) / "held_pixel", [HELD_VARIANTS], 8, names=known["names"])
     pipe = IFPipeline.from_pretrained(folder, safety_checker=None, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
     sets = {"objects": (1.0, 0.0, 0.0), "scenes": (0.0, 1.0, 0.0), "composed": (0.0, 0.0, 1.0)}
     for number, (name, shares) in enumerate(sets.items()):
         items = [
-            {**i, "has_depth": False} for i in held_out_items(views, args.pixel // 3, shares, 8 + number)
+            {**i, "has_depth": False}
+            for i in held_out_items(views, args.pixel // 3, shares, 8 + number, known["materials"])
         ]
         made = torch.cat(
             [
@@ -160,7 +168,7 @@ def main() -> None:
         pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     views = make_buffers(Path(args.cache) / "held", [HELD_VARIANTS], 8)
     if args.pixel:
-        evaluate_pixel(args.pixel_model or str(embedded_folder("pixel")), judge, views, args)
+        evaluate_pixel(args.pixel_model or str(embedded_folder("pixel")), judge, args)
     sets = {
         "objects with depth": held_out_items(views, args.count, (1.0, 0.0, 0.0), seed=5),
         "objects, no depth": [

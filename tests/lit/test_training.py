@@ -22,7 +22,7 @@ from syncsde3d.lit.training import (
 )
 from syncsde3d.lit.training_common import velocity_weight
 from syncsde3d.lit.training_judge import QUESTIONS, answers
-from syncsde3d.lit.training_latent import training_scheduler
+from syncsde3d.lit.training_latent import cut_out, training_scheduler
 from syncsde3d.lit.training_pixel import TOKENS
 from syncsde3d.lit.training_vae import fit_output, small_vae, whiten_latents
 from syncsde3d.models.judge import Judge
@@ -161,6 +161,49 @@ def test_focus_weighs_the_object_where_depth_tells_it(tmp_path: Path) -> None:
     torch.testing.assert_close(got, expected * module.weight[500], rtol=0.05, atol=0.01)  # pyright: ignore
 
 
+def test_cut_outs_show_the_object_and_stay_within_the_picture() -> None:
+    """Of pictures whose pixels tell where they are; the object is a single pixel, or there is none."""
+    torch.manual_seed(0)
+    n, h, w, size = 40, 48, 64, 24
+    where = torch.arange(h * w).view(1, 1, h, w).expand(n, 1, h, w)
+    depth = torch.zeros(n, 1, h, w, dtype=torch.uint8)
+    at = torch.randint(h * w, (n,))
+    depth.view(n, -1)[torch.arange(n // 2), at[: n // 2]] = 9
+    batch = {"image": where * torch.tensor([1, 2, 3]).view(3, 1, 1), "depth": depth, "caption": "said"}
+    cut = cut_out(batch, size)
+    assert cut["caption"] == "said"
+    assert cut["image"].shape == (n, 3, size, size)
+    assert (cut["depth"].flatten(1).sum(1) == torch.tensor([9, 0]).repeat_interleave(n // 2)).all()
+    corner = cut["image"][:, 0, 0, 0]
+    assert ((corner // w % 4 == 0) & (corner % w % 4 == 0)).all()  # whole latents
+    for i in range(n):
+        top, left = int(corner[i]) // w, int(corner[i]) % w
+        assert torch.equal(cut["image"][i], batch["image"][i, :, top : top + size, left : left + size])
+        assert torch.equal(cut["depth"][i], depth[i, :, top : top + size, left : left + size])
+    assert len(corner[n // 2 :].unique()) > n // 4
+
+
+def test_focus_of_the_pixel_model_weighs_objects_and_their_edge() -> None:
+    """Squares of 4 x 4 pixels that the object touches count 1 + focus."""
+    torch.manual_seed(0)
+    module = PixelTraining(widths=(16, 32), text_width=32)
+    depth = torch.zeros(2, 1, 128, 128, dtype=torch.uint8)
+    depth[0, :, 30:64, 30:64] = 100  # at 64 pixels: 15 to 31, so squares from 12 on
+    image = torch.randint(0, 255, (2, 3, 128, 128), dtype=torch.uint8)
+    batch, t = {"image": image, "depth": depth, "caption": ["", "a forest"]}, torch.tensor([500, 300])
+
+    def net(noisy, *_):
+        return torch.ones_like(noisy)
+
+    x0 = F.avg_pool2d(image / 127.5 - 1, 2)
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1))
+    error = (1 - module.scheduler.get_velocity(x0, noise, t)).square().mean(1)
+    inside, total = error[0, 12:32, 12:32].sum(), error[0].sum()
+    expected = torch.stack(((total + 3 * inside) / (64 * 64 + 3 * 20 * 20), error[1].mean()))
+    got = module.loss(net, batch, t, torch.Generator().manual_seed(1), focus=3.0)  # pyright: ignore
+    torch.testing.assert_close(got, expected * module.weight[t])  # pyright: ignore
+
+
 def test_a_run_of_so_many_minutes_ends_and_is_exported(data: SyntheticDataModule, tmp_path: Path) -> None:
     module = VAETraining(widths=(8, 16), warmup=1, minutes=1e-4)
     folder = fit(module, data, tmp_path, steps=50)
@@ -203,7 +246,7 @@ def test_judge_trains_and_loads(data: SyntheticDataModule, tmp_path: Path) -> No
 
 
 def test_the_pixel_model_trains_and_loads_as_a_stock_pipeline(tmp_path, data):
-    folder = fit(PixelTraining(widths=(16, 32), text_width=32, sampled=2), data, tmp_path)
+    folder = fit(PixelTraining(widths=(16, 32), text_width=32, words=2, sampled=2), data, tmp_path)
     pipeline = IFPipeline.from_pretrained(folder, safety_checker=None, watermarker=None)
     pipeline.set_progress_bar_config(disable=True)
     again = pipeline(

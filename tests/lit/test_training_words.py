@@ -1,4 +1,4 @@
-"""Codes of materials in captions: apart from one another, learned from captions alone, told anew."""
+"""Codes of words in captions: apart from one another, learned from captions alone, told anew."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import SYNONYMS, vocabulary
 from syncsde3d.synthetic.materials import MATERIALS
 from syncsde3d.synthetic.scenes import SCENES
+from syncsde3d.synthetic.shapes import SHAPES
 
 
 def test_codes_are_fixed_and_far_apart() -> None:
@@ -38,6 +39,13 @@ def test_captions_name_the_word_whose_code_they_get() -> None:
         else:
             assert not any(f" {other} " in said for other in (*MATERIALS, *SCENES))
     assert {"", *MATERIALS, *SCENES} == set(words)
+
+
+def test_captions_name_the_object_whose_code_they_get() -> None:
+    captions, words = drawn_captions(600, np.random.default_rng(4), of="object")
+    for said, word in zip(captions, words, strict=True):
+        assert not word or any(way in said for way in (word, *SYNONYMS.get(word, ()))), (said, word)
+    assert {"", *SHAPES, *SCENES} == set(words) == set(word_codes(8, of="object"))
 
 
 def test_materials_are_told_apart_in_sentences_not_seen_before() -> None:

@@ -117,6 +117,12 @@ def test_training_never_draws_what_is_held_out(buffers: Buffers) -> None:
             assert held_out(s.colour, s.material, s.name) == held
 
 
+def test_only_the_asked_materials_are_painted(buffers: Buffers) -> None:
+    rng = np.random.default_rng(6)
+    source = PictureSource(buffers, (0.7, 0.0, 0.3), held=None, materials=("striped", "brick"))
+    assert {source.draw(rng).subject.material for _ in range(24)} == {"striped", "brick"}
+
+
 def test_pictures_repeat_by_seed(buffers: Buffers) -> None:
     def first(seed: int) -> list[dict]:
         stream = iter(Pictures(PictureSource(buffers, (0.6, 0.2, 0.2)), seed, drop=0.1))
