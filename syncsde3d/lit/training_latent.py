@@ -88,7 +88,7 @@ def small_latent_net(
 
     Attention at the two coarsest levels only. The UNet also gets pooled text next to the timestep
     (``addition_embed_type="text"``), which stock pipelines feed by themselves; half of that vector is for
-    the words of materials (:mod:`syncsde3d.lit.training_words`).
+    codes of materials (:mod:`syncsde3d.lit.training_words`).
     """
     common = {
         "in_channels": 4,
@@ -214,7 +214,9 @@ class LatentTraining(AveragedTraining):
         if self.words and self.global_step == 0:  # not where a run is taken up again
             text, embedding = self.net.text_encoder, self.net.unet.add_embedding
             parts = nn.ModuleList((text, embedding))
-            teach_words(lambda said: text(self.tokens(said))[0], embedding, parts, self.words)
+            teach_words(
+                lambda said: text(self.tokens(said))[0], embedding, parts, self.words, ("material", "scene")
+            )
             self.average.load_state_dict(self.net.state_dict())
 
     def loss(

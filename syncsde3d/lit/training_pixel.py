@@ -17,13 +17,12 @@ from transformers import BatchEncoding, CLIPTextModel, CLIPTokenizer
 
 from syncsde3d.lit.training_common import (
     AveragedTraining,
-    drawn_timesteps,
     save_grid,
     small_text_encoder,
     velocity_weight,
 )
 from syncsde3d.lit.training_data import to_unit
-from syncsde3d.lit.training_words import teach_words
+from syncsde3d.lit.training_words import WORDS, teach_words
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
 
@@ -50,7 +49,7 @@ def small_pixel_net(widths: tuple[int, ...], text_width: int, vocab_size: int) -
     """An untrained text-to-picture UNet, pooled text beside the timestep; attention on the coarsest level.
 
     The finest level is narrow, for it has most of the pixels; the embedding that the text joins is not, and
-    half of it is for the words of objects and scenes (:mod:`syncsde3d.lit.training_words`).
+    half of it is for codes of what the caption says (:mod:`syncsde3d.lit.training_words`).
 
     Six channels come out, as IF's pipeline expects of a model that also predicts its variance.
     """
@@ -90,12 +89,12 @@ def training_scheduler() -> DDPMScheduler:
 
 
 class PixelTraining(AveragedTraining):
-    """Joint training of text encoder and UNet on pictures averaged to 64 px.
+    """Training of the UNet on pictures averaged to 64 px; the text encoder learns before it, then stays.
 
     start: pipeline folder to continue from (fresh optimizer and warm-up). widths: UNet channels per level.
-    text_width: of the text encoder. focus: further weight of objects on plain ground and what is next to
-    them, as in LatentTraining. words: steps on captions alone, before a run that starts from nothing.
-    compiled: compile the UNet, which takes minutes and then saves a quarter of the time on a CPU.
+    text_width: of the text encoder. words: the text encoder's steps, on captions
+    alone, in a run that starts from nothing. compiled: compile the UNet, which takes minutes and then saves a
+    quarter of the time on a CPU.
     sampled: pictures in each validation's sample grid, 0 for none.
     """
 
@@ -104,7 +103,6 @@ class PixelTraining(AveragedTraining):
         start: str | None = None,
         widths: tuple[int, ...] = (16, 32, 64, 128, 192),
         text_width: int = 128,
-        focus: float = 4.0,
         words: int = 300,
         compiled: bool = False,
         sampled: int = 16,
@@ -115,7 +113,7 @@ class PixelTraining(AveragedTraining):
     ) -> None:
         super().__init__(lr, warmup, decay, minutes)
         self.save_hyperparameters()
-        self.focus, self.sampled, self.words = focus, sampled, 0 if start else words
+        self.sampled, self.words = sampled, 0 if start else words
         self.compiled = compiled
         if start:
             self.tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer")
@@ -138,34 +136,36 @@ class PixelTraining(AveragedTraining):
         if self.words and self.global_step == 0:  # not where a run is taken up again
             text, embedding = self.net.text_encoder, self.net.unet.add_embedding
             parts = nn.ModuleList((text, embedding))
-            teach_words(lambda said: text(**self.tokens(said))[0], embedding, parts, self.words, of="object")
+            encode = lambda said: text(**self.tokens(said))[0]  # noqa: E731
+            teach_words(encode, embedding, parts, self.words, tuple(WORDS))
             self.average.load_state_dict(self.net.state_dict())
+        # gradients of the noisiest timesteps would make one word of all objects before any has a shape
+        self.net.text_encoder.requires_grad_(False)
+        self.net.unet.add_embedding.requires_grad_(False)
         if self.compiled:
             self.net.unet.compile()
 
     def loss(
-        self,
-        net: nn.Module,
-        batch: dict,
-        t: Tensor,
-        generator: torch.Generator | None = None,
-        focus: float = 0.0,
+        self, net: nn.Module, batch: dict, t: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Weighted velocity error per picture [b] at timesteps ``t`` [b]; ``focus`` as in the constructor."""
+        """Weighted velocity error per picture [b] at timesteps ``t`` [b].
+
+        No pixel weighs more than another: without depth the model cannot know where objects are, and would
+        learn to draw them everywhere.
+        """
         x0 = F.adaptive_avg_pool2d(to_unit(batch["image"]), SIZE)
         noise = torch.randn(x0.shape, generator=generator).to(x0)
         noisy = self.scheduler.add_noise(x0, noise, t).contiguous(memory_format=torch.channels_last)
         target = self.scheduler.get_velocity(x0, noise, t)
         said = self.tokens(batch["caption"])
         output = net(noisy, t, said.input_ids, said.attention_mask)
-        share = 1 + focus * F.adaptive_max_pool2d((batch["depth"] > 0).float(), SIZE // 4)
-        share = F.interpolate(share / share.mean((2, 3), keepdim=True), SIZE)
-        return self.weight[t] * (share * (output.float() - target).square()).mean((1, 2, 3))
+        return self.weight[t] * (output.float() - target).square().mean((1, 2, 3))
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         b = len(batch["image"])
-        t = drawn_timesteps(b).to(self.device)
-        loss = self.loss(self.net, batch, t, focus=self.focus).mean()
+        # shape is decided in the noisiest third: in a mean over many pixels little noise is left
+        t = (999.99 * (1 - ((torch.randperm(b) + torch.rand(b)) / b).square())).long().to(self.device)
+        loss = self.loss(self.net, batch, t).mean()
         self.log("loss", loss, prog_bar=True, batch_size=b)
         return loss
 
@@ -201,7 +201,7 @@ class PixelTraining(AveragedTraining):
             images = pipeline(
                 captions,
                 num_inference_steps=steps,
-                guidance_scale=4.0,
+                guidance_scale=3.0,
                 generator=torch.Generator().manual_seed(0),
                 output_type="pt",
                 clean_caption=False,

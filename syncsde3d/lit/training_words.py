@@ -1,9 +1,9 @@
-"""Teaches a text encoder to tell materials, objects and scenes before it is trained with a denoiser.
+"""Teaches a text encoder what captions say before a denoiser is trained to draw by it.
 
 A denoiser's gradients separate words by the colours that they stand for; two patterns of like colours stay
-nearly one word to it, and patterns are hard to learn by such words; nor does it tell objects apart before it
-draws them. So half of what the UNet is told next to the timestep is set apart for a code per material (or
-object) and scene, far from one another, that plain regression puts there first.
+nearly one word to it, and so do all objects before any has a shape. What has one word cannot be learned
+apart. So half of what the UNet is told next to the timestep is set apart for codes of facts, far from one
+another, that plain regression puts there first.
 """
 
 # diffusers' classes give their parts no precise types.
@@ -11,12 +11,10 @@ object) and scene, far from one another, that plain regression puts there first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from syncsde3d.synthetic.captions import Subject, caption, nothing
@@ -24,44 +22,48 @@ from syncsde3d.synthetic.materials import COLOURS, MATERIALS
 from syncsde3d.synthetic.scenes import SCENES, TIMES
 from syncsde3d.synthetic.shapes import SHAPES
 
+#: The words of each fact of a Subject.
+WORDS: dict[str, tuple[str, ...]] = {
+    "name": tuple(SHAPES),
+    "colour": tuple(COLOURS),
+    "material": tuple(MATERIALS),
+    "view": ("front", "side", "back", "top"),
+    "scene": tuple(SCENES),
+    "time": tuple(TIMES),
+}
 #: Spread of a code's entries; what the timestep adds beside it has about half of that.
 CODE_SCALE = 1.5
 
 
-#: Whose words get codes, besides those of scenes.
-Coded = Literal["material", "object"]
-
-
-def word_codes(width: int, of: Coded = "material") -> dict[str, Tensor]:
-    """A fixed code [width] per material (or object) and scene; zeros under "", where nothing is said."""
+def word_codes(width: int) -> dict[str, Tensor]:
+    """A fixed code [width] for every word of every fact; under "", for what is not said, zeros."""
     generator = torch.Generator().manual_seed(0)
-    words = (*(MATERIALS if of == "material" else SHAPES), *SCENES)
+    words = [word for of in WORDS.values() for word in of]
     codes = {word: CODE_SCALE * torch.randn(width, generator=generator) for word in words}
     return codes | {"": torch.zeros(width)}
 
 
-def drawn_captions(
-    count: int, rng: np.random.Generator, of: Coded = "material"
-) -> tuple[list[str], list[str]]:
-    """Captions as the pictures have them, without the pictures, and the word whose code each should get."""
-    captions, words = [], []
+def drawn_captions(count: int, rng: np.random.Generator) -> tuple[list[str], list[Subject]]:
+    """Captions as the pictures have them, without the pictures, and what each says."""
+    captions, subjects = [], []
     for _ in range(count):
         what = rng.uniform()
-        scene, time = str(rng.choice(SCENES)), str(rng.choice(TIMES))
-        name, colour, material = (str(rng.choice(list(of))) for of in (SHAPES, COLOURS, MATERIALS))
+        drawn = {fact: str(rng.choice(of)) for fact, of in WORDS.items()}
         if what < 0.1:
             captions.append(nothing(rng))
-            words.append("")
-        elif what < 0.25:
-            captions.append(caption(Subject(scene=scene, time=time), rng))
-            words.append(scene)
+            subjects.append(Subject())
+            continue
+        if what < 0.25:
+            subject = Subject(scene=drawn["scene"], time=drawn["time"])
+        elif what < 0.35:
+            subject = Subject(**{**drawn, "view": ""})
         else:
-            place = {"scene": scene, "time": time} if what < 0.35 else {}
-            view = "" if place else str(rng.choice(("front", "side", "back", "top")))
-            subject = Subject(name, colour, material, view, **place)
-            captions.append(caption(subject, rng if what < 0.8 else None))
-            words.append(material if of == "material" else name)
-    return captions, words
+            subject = Subject(**{**drawn, "scene": "", "time": ""})
+        said = caption(subject, rng if what < 0.8 else None)
+        captions.append(said)
+        seen = f"{subject.view} view" in said  # often left out
+        subjects.append(subject if seen else Subject(**{**vars(subject), "view": ""}))
+    return captions, subjects
 
 
 def teach_words(
@@ -69,14 +71,14 @@ def teach_words(
     embedding: nn.Module,
     parts: nn.Module,
     steps: int,
+    facts: Sequence[str],
     batch: int = 128,
-    of: Coded = "material",
 ) -> None:
-    """Train ``parts`` until the second half of a caption's embedding is its word's code.
+    """Train ``parts`` until the second half of a caption's embedding is the sum of its words' codes.
 
     encode: captions to the text encoder's output [b, n, c]. embedding: of that, next to the timestep
-    [b, width]. parts: what is trained, holding the text encoder and ``embedding``. Repeatable: draws no
-    numbers from torch's generator.
+    [b, width]. parts: what is trained, holding the text encoder and ``embedding``. facts: of WORDS, whose
+    codes are summed, over the root of their number. Repeatable: draws no numbers from torch's generator.
     """
     rng = np.random.default_rng(0)
     device = next(parts.parameters()).device
@@ -84,10 +86,11 @@ def teach_words(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=max(2, steps), pct_start=0.1)
     codes: dict[str, Tensor] = {}
     for _ in range(steps):
-        captions, words = drawn_captions(batch, rng, of)
+        captions, subjects = drawn_captions(batch, rng)
         half = embedding(encode(captions)).float().chunk(2, -1)[1]
-        codes = codes or {word: code.to(device) for word, code in word_codes(half.shape[-1], of).items()}
-        loss = F.mse_loss(half, torch.stack([codes[word] for word in words]))
+        codes = codes or {word: code.to(device) for word, code in word_codes(half.shape[-1]).items()}
+        target = torch.stack([sum(codes[getattr(s, fact)] for fact in facts) for s in subjects])
+        loss = (half - target / len(facts) ** 0.5).square().mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parts.parameters(), 1.0)

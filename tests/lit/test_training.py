@@ -183,27 +183,6 @@ def test_cut_outs_show_the_object_and_stay_within_the_picture() -> None:
     assert len(corner[n // 2 :].unique()) > n // 4
 
 
-def test_focus_of_the_pixel_model_weighs_objects_and_their_edge() -> None:
-    """Squares of 4 x 4 pixels that the object touches count 1 + focus."""
-    torch.manual_seed(0)
-    module = PixelTraining(widths=(16, 32), text_width=32)
-    depth = torch.zeros(2, 1, 128, 128, dtype=torch.uint8)
-    depth[0, :, 30:64, 30:64] = 100  # at 64 pixels: 15 to 31, so squares from 12 on
-    image = torch.randint(0, 255, (2, 3, 128, 128), dtype=torch.uint8)
-    batch, t = {"image": image, "depth": depth, "caption": ["", "a forest"]}, torch.tensor([500, 300])
-
-    def net(noisy, *_):
-        return torch.ones_like(noisy)
-
-    x0 = F.avg_pool2d(image / 127.5 - 1, 2)
-    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1))
-    error = (1 - module.scheduler.get_velocity(x0, noise, t)).square().mean(1)
-    inside, total = error[0, 12:32, 12:32].sum(), error[0].sum()
-    expected = torch.stack(((total + 3 * inside) / (64 * 64 + 3 * 20 * 20), error[1].mean()))
-    got = module.loss(net, batch, t, torch.Generator().manual_seed(1), focus=3.0)  # pyright: ignore
-    torch.testing.assert_close(got, expected * module.weight[t])  # pyright: ignore
-
-
 def test_a_run_of_so_many_minutes_ends_and_is_exported(data: SyntheticDataModule, tmp_path: Path) -> None:
     module = VAETraining(widths=(8, 16), warmup=1, minutes=1e-4)
     folder = fit(module, data, tmp_path, steps=50)

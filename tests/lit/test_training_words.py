@@ -8,7 +8,7 @@ from diffusers.models.embeddings import TextTimeEmbedding
 from torch import nn
 
 from syncsde3d.lit.training_common import small_text_encoder
-from syncsde3d.lit.training_words import CODE_SCALE, drawn_captions, teach_words, word_codes
+from syncsde3d.lit.training_words import CODE_SCALE, WORDS, drawn_captions, teach_words, word_codes
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import SYNONYMS, vocabulary
 from syncsde3d.synthetic.materials import MATERIALS
@@ -18,7 +18,7 @@ from syncsde3d.synthetic.shapes import SHAPES
 
 def test_codes_are_fixed_and_far_apart() -> None:
     codes = word_codes(64)
-    assert set(codes) == {*MATERIALS, *SCENES, ""}
+    assert {*MATERIALS, *SHAPES, *SCENES, "red", "night", "side", ""} <= set(codes)
     assert not codes[""].any()
     again = word_codes(64)
     assert all(torch.equal(codes[word], again[word]) for word in codes)
@@ -28,24 +28,20 @@ def test_codes_are_fixed_and_far_apart() -> None:
     assert distance.min() > 0.7 * CODE_SCALE * 64**0.5
 
 
-def test_captions_name_the_word_whose_code_they_get() -> None:
-    captions, words = drawn_captions(400, np.random.default_rng(3))
-    for said, word in zip(captions, words, strict=True):
-        ways = (word, *SYNONYMS.get(word, ()))
-        if word == "plain":  # often left out
-            assert not any(other in said for other in MATERIALS if other != "plain")
-        elif word:
-            assert any(way in said for way in ways), (said, word)
-        else:
-            assert not any(f" {other} " in said for other in (*MATERIALS, *SCENES))
-    assert {"", *MATERIALS, *SCENES} == set(words)
-
-
-def test_captions_name_the_object_whose_code_they_get() -> None:
-    captions, words = drawn_captions(600, np.random.default_rng(4), of="object")
-    for said, word in zip(captions, words, strict=True):
-        assert not word or any(way in said for way in (word, *SYNONYMS.get(word, ()))), (said, word)
-    assert {"", *SHAPES, *SCENES} == set(words) == set(word_codes(8, of="object"))
+def test_captions_say_what_they_are_drawn_for() -> None:
+    captions, subjects = drawn_captions(900, np.random.default_rng(3))
+    silent = {"plain", "day"}  # often left out
+    for said, subject in zip(captions, subjects, strict=True):
+        for fact, words in WORDS.items():
+            word = getattr(subject, fact)
+            if word and word not in silent:
+                assert any(way in said for way in (word, *SYNONYMS.get(word, ()))), (said, word)
+            elif not word and fact != "view":
+                assert not any(f" {other} " in f" {said} " for other in words), (said, fact)
+            if fact == "view" and not word and subject.name:
+                assert " view" not in said
+    for fact, words in WORDS.items():
+        assert {*words, ""} == {getattr(subject, fact) for subject in subjects}
 
 
 def test_materials_are_told_apart_in_sentences_not_seen_before() -> None:
@@ -57,16 +53,44 @@ def test_materials_are_told_apart_in_sentences_not_seen_before() -> None:
         tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
         return encoder(tokens)[0]
 
-    captions, words = drawn_captions(200, np.random.default_rng(5))
-    codes = word_codes(64)
+    captions, subjects = drawn_captions(200, np.random.default_rng(5))
+    codes = {word: code for word, code in word_codes(64).items() if word in {*MATERIALS, ""}}
 
     @torch.no_grad()
     def told() -> float:
         distance = torch.cdist(embedding(encode(captions))[:, 64:], torch.stack(list(codes.values())))
-        return float(np.mean([list(codes)[i] == w for i, w in zip(distance.argmin(1), words, strict=True)]))
+        said = [list(codes)[i] for i in distance.argmin(1)]
+        return float(np.mean([a == s.material for a, s in zip(said, subjects, strict=True)]))
 
     assert told() < 0.4
     state = torch.get_rng_state()
-    teach_words(encode, embedding, nn.ModuleList((encoder, embedding)), steps=150, batch=48)
+    parts = nn.ModuleList((encoder, embedding))
+    teach_words(encode, embedding, parts, 150, ("material",), batch=48)
     assert torch.equal(state, torch.get_rng_state())
     assert told() > 0.95
+
+
+def test_codes_of_several_facts_add_up() -> None:
+    """Told by what correlates best among the words of each fact."""
+    torch.manual_seed(0)
+    tokenizer = word_tokenizer(vocabulary())
+    encoder, embedding = small_text_encoder(48, len(tokenizer)), TextTimeEmbedding(48, 256, num_heads=4)
+
+    def encode(captions: list[str]) -> torch.Tensor:
+        tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return encoder(tokens)[0]
+
+    facts = ("name", "colour", "scene")
+    teach_words(encode, embedding, nn.ModuleList((encoder, embedding)), 300, facts, batch=48)
+    captions, subjects = drawn_captions(200, np.random.default_rng(5))
+    codes = word_codes(128)
+    with torch.no_grad():
+        half = embedding(encode(captions))[:, 128:]
+    for fact in facts:
+        score = half @ torch.stack([codes[word] for word in WORDS[fact]]).T
+        right = [
+            WORDS[fact][i] == getattr(s, fact)
+            for i, s in zip(score.argmax(1), subjects, strict=True)
+            if getattr(s, fact)
+        ]
+        assert np.mean(right) > 0.9, fact
