@@ -93,8 +93,8 @@ class PixelTraining(AveragedTraining):
 
     start: pipeline folder to continue from (fresh optimizer and warm-up). widths: UNet channels per level.
     text_width: of the text encoder. words: the text encoder's steps, on captions
-    alone, in a run that starts from nothing. compiled: compile the UNet, which takes minutes and then saves a
-    quarter of the time on a CPU.
+    alone, in a run that starts from nothing. noisy_from: no timestep below is trained. compiled: compile the
+    UNet, which takes minutes and then saves a quarter of the time on a CPU.
     sampled: pictures in each validation's sample grid, 0 for none.
     """
 
@@ -104,6 +104,7 @@ class PixelTraining(AveragedTraining):
         widths: tuple[int, ...] = (16, 32, 64, 128, 192),
         text_width: int = 128,
         words: int = 300,
+        noisy_from: int = 0,
         compiled: bool = False,
         sampled: int = 16,
         lr: float = 1e-3,
@@ -113,7 +114,7 @@ class PixelTraining(AveragedTraining):
     ) -> None:
         super().__init__(lr, warmup, decay, minutes)
         self.save_hyperparameters()
-        self.sampled, self.words = sampled, 0 if start else words
+        self.sampled, self.words, self.noisy_from = sampled, 0 if start else words, noisy_from
         self.compiled = compiled
         if start:
             self.tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer")
@@ -164,7 +165,8 @@ class PixelTraining(AveragedTraining):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         b = len(batch["image"])
         # shape is decided in the noisiest third: in a mean over many pixels little noise is left
-        t = (999.99 * (1 - ((torch.randperm(b) + torch.rand(b)) / b).square())).long().to(self.device)
+        cleaner = ((torch.randperm(b) + torch.rand(b)) / b).square() * (1 - self.noisy_from / 1000)
+        t = (999.99 * (1 - cleaner)).long().to(self.device)
         loss = self.loss(self.net, batch, t).mean()
         self.log("loss", loss, prog_bar=True, batch_size=b)
         return loss

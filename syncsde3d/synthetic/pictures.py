@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -89,7 +90,8 @@ class PictureSource:
 
     buffers: views of the objects. shares: of objects, scenes, composed pictures; they sum to 1.
     held: draw only combinations held out of training (True), only the others (False), or all (None).
-    materials: of MATERIALS to paint with; all when empty.
+    materials, colours: of MATERIALS and COLOURS to paint with; all when empty. Raises ValueError when none of
+    their combinations with an object is as ``held`` asks.
     """
 
     def __init__(
@@ -98,9 +100,16 @@ class PictureSource:
         shares: tuple[float, float, float] = (0.7, 0.2, 0.1),
         held: bool | None = False,
         materials: Sequence[str] = (),
+        colours: Sequence[str] = (),
     ) -> None:
         self.buffers, self.shares, self.held = buffers, shares, held
-        self.materials = list(materials) or list(MATERIALS)
+        self.materials, self.colours = list(materials or MATERIALS), list(colours or COLOURS)
+        combinations = product(self.colours, self.materials, set(buffers.names))
+        if shares[1] < 1 and held is not None and not any(held_out(*c) == held for c in combinations):
+            raise ValueError(
+                f"colours {self.colours} and materials {self.materials}: expected some combination with an "
+                f"object that is {'held out of' if held else 'left to'} training; there is none"
+            )
         self._scenes: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def draw(self, rng: np.random.Generator) -> Picture:
@@ -121,7 +130,7 @@ class PictureSource:
     def _object(self, rng: np.random.Generator) -> tuple[int, str, str]:
         while True:
             view = int(rng.integers(len(self.buffers)))
-            material, colour = str(rng.choice(self.materials)), str(rng.choice(list(COLOURS)))
+            material, colour = str(rng.choice(self.materials)), str(rng.choice(self.colours))
             if self.held is None or held_out(colour, material, self.buffers.names[view]) == self.held:
                 return view, material, colour
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -117,10 +118,22 @@ def test_training_never_draws_what_is_held_out(buffers: Buffers) -> None:
             assert held_out(s.colour, s.material, s.name) == held
 
 
-def test_only_the_asked_materials_are_painted(buffers: Buffers) -> None:
+def test_only_the_asked_materials_and_colours_are_painted(buffers: Buffers) -> None:
     rng = np.random.default_rng(6)
-    source = PictureSource(buffers, (0.7, 0.0, 0.3), held=None, materials=("striped", "brick"))
-    assert {source.draw(rng).subject.material for _ in range(24)} == {"striped", "brick"}
+    asked = {"materials": ("striped", "brick"), "colours": ("red", "white")}
+    source = PictureSource(buffers, (0.7, 0.0, 0.3), held=None, **asked)
+    drawn = [source.draw(rng).subject for _ in range(24)]
+    assert {(s.material, s.colour) for s in drawn} == set(product(*asked.values()))
+
+
+def test_a_source_without_any_combination_says_so(buffers: Buffers) -> None:
+    kept = next(
+        (c, m) for c, m in product(COLOURS, MATERIALS) if not any(held_out(c, m, n) for n in buffers.names)
+    )
+    with pytest.raises(ValueError, match="held out of training; there is none"):
+        PictureSource(buffers, held=True, materials=(kept[1],), colours=(kept[0],))
+    PictureSource(buffers, (0.0, 1.0, 0.0), held=True, materials=(kept[1],), colours=(kept[0],))
+    PictureSource(buffers, held=False, materials=(kept[1],), colours=(kept[0],))
 
 
 def test_pictures_repeat_by_seed(buffers: Buffers) -> None:
