@@ -60,6 +60,7 @@ def small_pixel_net(widths: tuple[int, ...], text_width: int, vocab_size: int) -
         out_channels=6,
         down_block_types=("DownBlock2D",) * (levels - 1) + ("CrossAttnDownBlock2D",),
         up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+        mid_block_type="UNetMidBlock2D",  # attention is on both sides of it
         block_out_channels=widths,
         layers_per_block=1,
         norm_num_groups=8,
