@@ -150,14 +150,3 @@ def velocity_weight(alphas_cumprod: Tensor) -> Tensor:
     It stays 1 where overall colour is decided; the usual min-SNR weight is 0 at a zero signal-to-noise ratio.
     """
     return (5 * (1 - alphas_cumprod)).clamp(max=1.0)
-
-
-def drawn_timesteps(count: int, timesteps: int = 1000) -> Tensor:
-    """Timesteps [count], stratified, four times as dense at the noisiest as at the cleanest, in random order.
-
-    Near the noise, only prompt and depth tell what to draw, which is what a small model learns last; near the
-    picture, little is left to learn.
-    """
-    drawn = (torch.randperm(count) + torch.rand(count)) / count
-    share = ((0.16 + 2.4 * drawn).sqrt() - 0.4) / 1.2  # density 0.4 + 1.2 t
-    return (share * timesteps).long().clamp(0, timesteps - 1)

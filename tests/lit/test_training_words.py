@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from diffusers.models.embeddings import TextTimeEmbedding
@@ -14,6 +16,19 @@ from syncsde3d.synthetic.captions import SYNONYMS, vocabulary
 from syncsde3d.synthetic.materials import MATERIALS
 from syncsde3d.synthetic.scenes import SCENES
 from syncsde3d.synthetic.shapes import SHAPES
+
+
+def words_net(width: int, embedded: int) -> tuple[Callable[[list[str]], torch.Tensor], nn.Module, nn.Module]:
+    """Untrained: captions to a text encoder's output, the embedding of that, and both as what is trained."""
+    tokenizer = word_tokenizer(vocabulary())
+    encoder = small_text_encoder(width, len(tokenizer))
+    embedding = TextTimeEmbedding(width, embedded, num_heads=4)
+
+    def encode(captions: list[str]) -> torch.Tensor:
+        tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
+        return encoder(tokens)[0]
+
+    return encode, embedding, nn.ModuleList((encoder, embedding))
 
 
 def test_codes_are_fixed_and_far_apart() -> None:
@@ -46,12 +61,7 @@ def test_captions_say_what_they_are_drawn_for() -> None:
 
 def test_materials_are_told_apart_in_sentences_not_seen_before() -> None:
     torch.manual_seed(0)
-    tokenizer = word_tokenizer(vocabulary())
-    encoder, embedding = small_text_encoder(32, len(tokenizer)), TextTimeEmbedding(32, 128, num_heads=4)
-
-    def encode(captions: list[str]) -> torch.Tensor:
-        tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        return encoder(tokens)[0]
+    encode, embedding, parts = words_net(32, 128)
 
     captions, subjects = drawn_captions(200, np.random.default_rng(5))
     codes = {word: code for word, code in word_codes(64).items() if word in {*MATERIALS, ""}}
@@ -64,7 +74,6 @@ def test_materials_are_told_apart_in_sentences_not_seen_before() -> None:
 
     assert told() < 0.4
     state = torch.get_rng_state()
-    parts = nn.ModuleList((encoder, embedding))
     teach_words(encode, embedding, parts, 150, ("material",), batch=48)
     assert torch.equal(state, torch.get_rng_state())
     assert told() > 0.95
@@ -73,15 +82,10 @@ def test_materials_are_told_apart_in_sentences_not_seen_before() -> None:
 def test_codes_of_several_facts_add_up() -> None:
     """Told by what correlates best among the words of each fact."""
     torch.manual_seed(0)
-    tokenizer = word_tokenizer(vocabulary())
-    encoder, embedding = small_text_encoder(48, len(tokenizer)), TextTimeEmbedding(48, 256, num_heads=4)
-
-    def encode(captions: list[str]) -> torch.Tensor:
-        tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        return encoder(tokens)[0]
+    encode, embedding, parts = words_net(48, 256)
 
     facts = ("name", "colour", "scene")
-    teach_words(encode, embedding, nn.ModuleList((encoder, embedding)), 300, facts, batch=48)
+    teach_words(encode, embedding, parts, 300, facts, batch=48)
     captions, subjects = drawn_captions(200, np.random.default_rng(5))
     codes = word_codes(128)
     with torch.no_grad():
