@@ -110,8 +110,8 @@ def caption(subject: Subject, rng: np.random.Generator | None = None) -> str:
     prefix = str(rng.choice(before)), "best quality, extremely detailed " if rng.uniform() < 0.3 else ""
     suffix = f", {subject.view} view" if subject.view and rng.uniform() < 0.65 else ""
     if subject.scene:
-        where = "in front of " + _place(subject)
-        return _object_caption(subject, prefix, f" {where}")
+        before = "in " if rng.uniform() < 0.3 else "in front of "
+        return _object_caption(subject, prefix, f" {before}{_place(subject, rng)}")
     return _object_caption(subject, prefix, suffix, rng)
 
 
@@ -131,7 +131,7 @@ def _object_caption(
     return f"{prefix[1]}{prefix[0]}{phrase}{suffix}{stop}"
 
 
-def _place(subject: Subject) -> str:
+def _place(subject: Subject, rng: np.random.Generator | None = None) -> str:
     what = {
         "sea": "the sea",
         "mountains": "mountains",
@@ -140,6 +140,8 @@ def _place(subject: Subject) -> str:
         "ocean": "the ocean",
     }
     place = what.get(subject.scene) or article(subject.scene)
+    if rng is not None and rng.uniform() < 0.3:
+        place = f"the {subject.scene}"
     return f"{place} at {subject.time}" if subject.time != "day" else place
 
 
@@ -149,7 +151,7 @@ def _scene_caption(subject: Subject, rng: np.random.Generator | None) -> str:
     subject = Subject(scene=_synonym(subject.scene, rng), time=subject.time)
     before = ("a photo of ", "a photo of ", "a panorama of ", "a landscape with ", "", "a picture of ")
     by_day = " by day" if subject.time == "day" and rng.uniform() < 0.3 else ""
-    return str(rng.choice(before)) + _place(subject) + by_day
+    return str(rng.choice(before)) + _place(subject, rng) + by_day
 
 
 def _synonym(word: str, rng: np.random.Generator) -> str:
