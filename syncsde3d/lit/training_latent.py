@@ -1,4 +1,4 @@
-"""Trains the latent model: text encoder, UNet and depth ControlNet jointly, on a frozen autoencoder."""
+"""Trains the latent model: UNet and depth ControlNet jointly, on a frozen autoencoder."""
 
 # diffusers' classes give their parts no precise types.
 # pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportAttributeAccessIssue=false
@@ -33,13 +33,13 @@ from syncsde3d.lit.training_common import (
     velocity_weight,
 )
 from syncsde3d.lit.training_data import to_unit
-from syncsde3d.lit.training_words import teach_words
+from syncsde3d.lit.training_words import WORDS, teach_words
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
 
 
 class LatentNet(nn.Module):
-    """The three trained parts, as one module: ``unet``, ``controlnet``, ``text_encoder``."""
+    """Three parts as one module: ``unet``, ``controlnet``, ``text_encoder``."""
 
     def __init__(
         self, unet: UNet2DConditionModel, controlnet: ControlNetModel, text_encoder: CLIPTextModel
@@ -87,7 +87,7 @@ def small_latent_net(
 
     Attention at the two coarsest levels only. The UNet also gets pooled text next to the timestep
     (``addition_embed_type="text"``), which stock pipelines feed by themselves; half of that vector is for
-    codes of materials (:mod:`syncsde3d.lit.training_words`).
+    codes of what the caption says (:mod:`syncsde3d.lit.training_words`).
     """
     common = {
         "in_channels": 4,
@@ -165,16 +165,17 @@ def cut_out(batch: dict, size: int) -> dict:
 
 
 class LatentTraining(AveragedTraining):
-    """Joint training of text encoder, UNet and ControlNet.
+    """Joint training of UNet and ControlNet; the text encoder learns before them, then stays.
 
     vae: folder of the trained autoencoder. start: pipeline folder to continue from (fresh optimizer and
-    warm-up). widths: UNet channels per level. text_width: of the text encoder. depth_share: of the pictures
-    with a depth image that get to use it. focus: further weight of the object's pixels where depth tells
-    which they are, at an equal sum per picture: plain ground takes most of a picture, and what its colour is
-    cannot be known at first; what is learned stays the same. words: steps on captions alone, before a run
-    that starts from nothing. crop: pixels squared of the cut-outs round objects (:func:`cut_out`) that three
-    of four batches are made of until the learning rate falls, 0 for whole pictures only: a third of the time
-    each, most of the object. sampled: pictures in each validation's sample grid, 0 for none.
+    warm-up). widths: UNet channels per level. text_width: of the text encoder. depth_share: of the whole
+    pictures with a depth image that get to use it. focus: further weight of the object's pixels where depth
+    tells which they are, at an equal sum per picture: plain ground takes most of a picture, and what its
+    colour is cannot be known at first; what is learned stays the same. words: the text encoder's steps, on
+    captions alone, in a run that starts from nothing. crop: pixels squared of the cut-outs round objects
+    (:func:`cut_out`) that three of four batches are made of until the learning rate falls, 0 for whole
+    pictures only: a third of the time each, most of the object. sampled: pictures in each validation's sample
+    grid, 0 for none.
     """
 
     def __init__(
@@ -209,6 +210,8 @@ class LatentTraining(AveragedTraining):
         else:
             self.tokenizer = word_tokenizer(vocabulary())
             net = small_latent_net(widths, text_width, len(self.tokenizer))
+        net.text_encoder.requires_grad_(False)  # gradients make one word of all objects: depth shows them
+        net.unet.add_embedding.requires_grad_(False)
         self.take(net.to(memory_format=torch.channels_last))  # pyright: ignore
         self.vae = AutoencoderKL.from_pretrained(vae).float().requires_grad_(False).eval()
         self.vae.to(memory_format=torch.channels_last)  # pyright: ignore
@@ -224,9 +227,7 @@ class LatentTraining(AveragedTraining):
         if self.words and self.global_step == 0:  # not where a run is taken up again
             text, embedding = self.net.text_encoder, self.net.unet.add_embedding
             parts = nn.ModuleList((text, embedding))
-            teach_words(
-                lambda said: text(self.tokens(said))[0], embedding, parts, self.words, ("material", "scene")
-            )
+            teach_words(lambda said: text(self.tokens(said))[0], embedding, parts, self.words, tuple(WORDS))
             self.average.load_state_dict(self.net.state_dict())
 
     def loss(
@@ -256,12 +257,14 @@ class LatentTraining(AveragedTraining):
         return self.weight[t] * error.mean((1, 2, 3))  # pyright: ignore
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        if self.crop and self.progress() < FALL and batch_idx % 4:
+        cut = self.crop > 0 and self.progress() < FALL and batch_idx % 4 > 0
+        if cut:
             batch = cut_out(batch, self.crop)
         b = len(batch["image"])
         t = drawn_timesteps(b).to(self.device)
         noise = torch.randn(b, 4, *(s // 4 for s in batch["image"].shape[2:]), device=self.device)
-        use_depth = batch["has_depth"] & (torch.rand(b, device=self.device) < self.depth_share)
+        chosen = torch.rand(b, device=self.device) < self.depth_share
+        use_depth = batch["has_depth"] & (chosen | cut)  # only depth tells where in the object a cut-out is
         loss = self.loss(self.net, batch, t, noise, use_depth, self.focus).mean()
         self.log("loss", loss, prog_bar=True, batch_size=b)
         return loss

@@ -124,6 +124,8 @@ class PixelTraining(AveragedTraining):
         else:
             self.tokenizer = word_tokenizer(vocabulary(), TOKENS)
             net = small_pixel_net(widths, text_width, len(self.tokenizer))
+        net.text_encoder.requires_grad_(False)  # gradients make one word of all objects, shapeless at first
+        net.unet.add_embedding.requires_grad_(False)
         self.take(net.to(memory_format=torch.channels_last))  # pyright: ignore
         self.scheduler = training_scheduler()
         self.register_buffer("weight", velocity_weight(self.scheduler.alphas_cumprod), persistent=False)
@@ -141,9 +143,6 @@ class PixelTraining(AveragedTraining):
             encode = lambda said: text(**self.tokens(said))[0]  # noqa: E731
             teach_words(encode, embedding, parts, self.words, tuple(WORDS))
             self.average.load_state_dict(self.net.state_dict())
-        # gradients of the noisiest timesteps would make one word of all objects before any has a shape
-        self.net.text_encoder.requires_grad_(False)
-        self.net.unet.add_embedding.requires_grad_(False)
         if self.compiled:
             self.net.unet.compile()
 

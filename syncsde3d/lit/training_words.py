@@ -77,9 +77,11 @@ def teach_words(
     """Train ``parts`` until the second half of a caption's embedding is the sum of its words' codes.
 
     encode: captions to the text encoder's output [b, n, c]. embedding: of that, next to the timestep
-    [b, width]. parts: what is trained, holding the text encoder and ``embedding``. facts: of WORDS, whose
-    codes are summed, over the root of their number. Repeatable: draws no numbers from torch's generator.
+    [b, width]. parts: what is trained and then frozen, holding the text encoder and ``embedding``. facts: of
+    WORDS, whose codes are summed, over the root of their number. Repeatable: draws no numbers from torch's
+    generator.
     """
+    parts.requires_grad_(True)
     rng = np.random.default_rng(0)
     device = next(parts.parameters()).device
     optimizer = torch.optim.AdamW(parts.parameters(), 2e-3, betas=(0.9, 0.99))
@@ -96,3 +98,4 @@ def teach_words(
         nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
         optimizer.step()
         schedule.step()
+    parts.requires_grad_(False)

@@ -76,6 +76,7 @@ def test_materials_are_told_apart_in_sentences_not_seen_before() -> None:
     state = torch.get_rng_state()
     teach_words(encode, embedding, parts, 150, ("material",), batch=48)
     assert torch.equal(state, torch.get_rng_state())
+    assert not any(p.requires_grad for p in parts.parameters())
     assert told() > 0.95
 
 
