@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from syncsde3d.synthetic.buffers import Buffers
 from syncsde3d.synthetic.captions import Subject, caption, held_out, nothing, view_word
-from syncsde3d.synthetic.materials import COLOURS, MATERIALS, luminance, paint, shade
+from syncsde3d.synthetic.materials import COLOURS, MATERIALS, base_colour, luminance, paint, shade
 from syncsde3d.synthetic.scenes import SCENES, TIMES, panorama
 
 
@@ -25,13 +25,14 @@ class Picture:
     subject: Subject
 
 
-def background(object_luminance: float, rng: np.random.Generator) -> np.ndarray:
-    """A plain colour [3] whose brightness stays at least 0.22 away from the object's."""
-    for _ in range(64):
+def background(object_luminance: float, darker: bool, rng: np.random.Generator) -> np.ndarray:
+    """A plain colour [3], at least 0.22 darker than the object, or at least as much lighter."""
+    for _ in range(256):
         value, saturation, hue = rng.uniform(0.05, 1.0), rng.uniform(0, 0.55), rng.uniform(0, 6)
         ramp = np.clip(np.abs((hue + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
         colour = (value * (1 - saturation + saturation * ramp)).astype(np.float32)
-        if abs(float(luminance(colour)) - object_luminance) > 0.22:
+        gap = object_luminance - float(luminance(colour))
+        if (gap if darker else -gap) > 0.22:
             return colour
     return np.full(3, 0.9 if object_luminance < 0.5 else 0.1, np.float32)
 
@@ -57,9 +58,14 @@ def to_bytes(image: np.ndarray) -> np.ndarray:
 def object_picture(
     buffers: Buffers, view: int, material: str, colour: str, rng: np.random.Generator
 ) -> Picture:
-    """One painted object on a plain background, with its depth image."""
+    """One painted object on a plain background, with its depth image.
+
+    The ground is dark behind bright colours and light behind dark ones: were it either behind each, an object
+    would on average be no lighter than its ground, and without depth nothing would tell where it is.
+    """
     rgb, alpha = painted(buffers, view, material, colour, int(rng.integers(1 << 31)))
-    plain = background(float(luminance(rgb[alpha > 0.5]).mean()) if (alpha > 0.5).any() else 0.5, rng)
+    bright = float(luminance(rgb[alpha > 0.5]).mean()) if (alpha > 0.5).any() else 0.5
+    plain = background(bright, float(luminance(base_colour(colour))) > 0.45, rng)
     image = rgb * alpha[..., None] + plain * (1 - alpha[..., None])
     azimuth, elevation = buffers.views[view]
     subject = Subject(buffers.names[view], colour, material, view_word(float(azimuth), float(elevation)))
