@@ -25,15 +25,20 @@ class Picture:
     subject: Subject
 
 
-def background(object_luminance: float, darker: bool, rng: np.random.Generator) -> np.ndarray:
-    """A plain colour [3], at least 0.22 darker than the object, or at least as much lighter."""
+def background(object_luminance: float, colour: str, rng: np.random.Generator) -> np.ndarray:
+    """A plain colour [3], 0.22 or more darker than an object of a bright colour, or lighter than a dark one's.
+
+    Were it either behind each, an object would on average be no lighter than its ground, and without depth
+    nothing would tell where it is.
+    """
+    darker = float(luminance(base_colour(colour))) > 0.45
     for _ in range(256):
         value, saturation, hue = rng.uniform(0.05, 1.0), rng.uniform(0, 0.55), rng.uniform(0, 6)
         ramp = np.clip(np.abs((hue + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
-        colour = (value * (1 - saturation + saturation * ramp)).astype(np.float32)
-        gap = object_luminance - float(luminance(colour))
+        plain = (value * (1 - saturation + saturation * ramp)).astype(np.float32)
+        gap = object_luminance - float(luminance(plain))
         if (gap if darker else -gap) > 0.22:
-            return colour
+            return plain
     return np.full(3, 0.9 if object_luminance < 0.5 else 0.1, np.float32)
 
 
@@ -58,14 +63,10 @@ def to_bytes(image: np.ndarray) -> np.ndarray:
 def object_picture(
     buffers: Buffers, view: int, material: str, colour: str, rng: np.random.Generator
 ) -> Picture:
-    """One painted object on a plain background, with its depth image.
-
-    The ground is dark behind bright colours and light behind dark ones: were it either behind each, an object
-    would on average be no lighter than its ground, and without depth nothing would tell where it is.
-    """
+    """One painted object on a plain background, with its depth image."""
     rgb, alpha = painted(buffers, view, material, colour, int(rng.integers(1 << 31)))
     bright = float(luminance(rgb[alpha > 0.5]).mean()) if (alpha > 0.5).any() else 0.5
-    plain = background(bright, float(luminance(base_colour(colour))) > 0.45, rng)
+    plain = background(bright, colour, rng)
     image = rgb * alpha[..., None] + plain * (1 - alpha[..., None])
     azimuth, elevation = buffers.views[view]
     subject = Subject(buffers.names[view], colour, material, view_word(float(azimuth), float(elevation)))

@@ -102,7 +102,7 @@ def main() -> None:
                 )
                 seconds = time.perf_counter() - start
                 shown = float(luminance(done.texture.mean((1, 2)).numpy()))
-                plain = background(shown, np.random.default_rng(3)).tolist()
+                plain = background(shown, colour, np.random.default_rng(3)).tolist()
                 made = render_textured(done.mesh, done.texture, orbit(VIEWS), (128, 128), background=plain)
                 sheets[strategy] += [true, made * 2 - 1]
                 rows[strategy].append(opinion(judge, made * 2 - 1, colour, material))
