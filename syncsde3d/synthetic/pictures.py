@@ -26,7 +26,7 @@ class Picture:
 
 
 def background(object_luminance: float, colour: str, rng: np.random.Generator) -> np.ndarray:
-    """A plain colour [3], 0.22 or more darker than an object of a bright colour, or lighter than a dark one's.
+    """A plain colour [3], at least 0.22 darker than the object if its colour is a bright one, else lighter.
 
     Were it either behind each, an object would on average be no lighter than its ground, and without depth
     nothing would tell where it is.
