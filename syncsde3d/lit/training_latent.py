@@ -33,7 +33,7 @@ from syncsde3d.lit.training_common import (
     velocity_weight,
 )
 from syncsde3d.lit.training_data import to_unit
-from syncsde3d.lit.training_words import WORDS, teach_words
+from syncsde3d.lit.training_words import teach_words
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
 
@@ -227,7 +227,7 @@ class LatentTraining(AveragedTraining):
         if self.words and self.global_step == 0:  # not where a run is taken up again
             text, embedding = self.net.text_encoder, self.net.unet.add_embedding
             parts = nn.ModuleList((text, embedding))
-            teach_words(lambda said: text(self.tokens(said))[0], embedding, parts, self.words, tuple(WORDS))
+            teach_words(lambda said: text(self.tokens(said))[0], embedding, parts, self.words)
             self.average.load_state_dict(self.net.state_dict())
 
     def loss(

@@ -22,7 +22,7 @@ from syncsde3d.lit.training_common import (
     velocity_weight,
 )
 from syncsde3d.lit.training_data import to_unit
-from syncsde3d.lit.training_words import WORDS, teach_words
+from syncsde3d.lit.training_words import teach_words
 from syncsde3d.models.embedded import word_tokenizer
 from syncsde3d.synthetic.captions import vocabulary
 
@@ -141,7 +141,7 @@ class PixelTraining(AveragedTraining):
             text, embedding = self.net.text_encoder, self.net.unet.add_embedding
             parts = nn.ModuleList((text, embedding))
             encode = lambda said: text(**self.tokens(said))[0]  # noqa: E731
-            teach_words(encode, embedding, parts, self.words, tuple(WORDS))
+            teach_words(encode, embedding, parts, self.words)
             self.average.load_state_dict(self.net.state_dict())
         if self.compiled:
             self.net.unet.compile()

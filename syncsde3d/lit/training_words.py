@@ -11,7 +11,7 @@ another, that plain regression puts there first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -71,15 +71,13 @@ def teach_words(
     embedding: nn.Module,
     parts: nn.Module,
     steps: int,
-    facts: Sequence[str],
     batch: int = 128,
 ) -> None:
     """Train ``parts`` until the second half of a caption's embedding is the sum of its words' codes.
 
     encode: captions to the text encoder's output [b, n, c]. embedding: of that, next to the timestep
-    [b, width]. parts: what is trained and then frozen, holding the text encoder and ``embedding``. facts: of
-    WORDS, whose codes are summed, over the root of their number. Repeatable: draws no numbers from torch's
-    generator.
+    [b, width]. parts: what is trained and then frozen, holding the text encoder and ``embedding``. The sum is
+    over the root of the number of WORDS' facts. Repeatable: draws no numbers from torch's generator.
     """
     parts.requires_grad_(True)
     rng = np.random.default_rng(0)
@@ -91,8 +89,8 @@ def teach_words(
         captions, subjects = drawn_captions(batch, rng)
         half = embedding(encode(captions)).float().chunk(2, -1)[1]
         codes = codes or {word: code.to(device) for word, code in word_codes(half.shape[-1]).items()}
-        target = torch.stack([sum(codes[getattr(s, fact)] for fact in facts) for s in subjects])
-        loss = (half - target / len(facts) ** 0.5).square().mean()
+        target = torch.stack([sum(codes[getattr(s, fact)] for fact in WORDS) for s in subjects])
+        loss = (half - target / len(WORDS) ** 0.5).square().mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(parts.parameters(), 1.0)

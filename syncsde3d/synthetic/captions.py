@@ -110,8 +110,8 @@ def caption(subject: Subject, rng: np.random.Generator | None = None) -> str:
     prefix = str(rng.choice(before)), "best quality, extremely detailed " if rng.uniform() < 0.3 else ""
     suffix = f", {subject.view} view" if subject.view and rng.uniform() < 0.65 else ""
     if subject.scene:
-        before = "in " if rng.uniform() < 0.3 else "in front of "
-        return _object_caption(subject, prefix, f" {before}{_place(subject, rng)}")
+        where = "in" if rng.uniform() < 0.3 else "in front of"
+        return _object_caption(subject, prefix, f" {where} {_place(subject, rng)}")
     return _object_caption(subject, prefix, suffix, rng)
 
 

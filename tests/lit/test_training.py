@@ -210,6 +210,10 @@ def test_latent_model_loads_as_a_stock_pipeline(data: SyntheticDataModule, tmp_p
     for name, value in module.average.state_dict().items():
         torch.testing.assert_close(again.net.state_dict()[name], value, atol=1e-3, rtol=1e-3)
     assert again.tokenizer("a red boot").input_ids == module.tokenizer("a red boot").input_ids
+    # from the start on: several devices wait for gradients of all that is trained when a run begins
+    kept = [name for name, value in again.net.named_parameters() if not value.requires_grad]
+    assert {name.split(".")[1] for name in kept if name.startswith("unet.")} == {"add_embedding"}
+    assert {name.split(".")[0] for name in kept} == {"unet", "text_encoder"}
 
 
 def test_judge_trains_and_loads(data: SyntheticDataModule, tmp_path: Path) -> None:
