@@ -27,7 +27,7 @@ class SyntheticDataModule(L.LightningDataModule):
 
     cache: folder for the rendered views (0.2 MB each). variants: of each object. views: of each variant.
     shares: of objects on plain ground, scenes, objects before scenes. drop: share of captions dropped.
-    names, materials, colours: of the objects drawn; all when empty.
+    names, materials: of the objects drawn; all when empty. any_view: captions name views by chance.
     validation: number of fixed pictures of held-out combinations and unseen variants.
     workers: painting processes. seed: of everything drawn; a run that continues another takes a new one.
     """
@@ -42,7 +42,7 @@ class SyntheticDataModule(L.LightningDataModule):
         drop: float = 0.0,
         names: Sequence[str] = (),
         materials: Sequence[str] = (),
-        colours: Sequence[str] = (),
+        any_view: bool = False,
         validation: int = 128,
         workers: int = 1,
         seed: int = 0,
@@ -50,7 +50,7 @@ class SyntheticDataModule(L.LightningDataModule):
         super().__init__()
         self.cache, self.batch_size, self.variants, self.views = Path(cache), batch_size, variants, views
         self.shares, self.drop, self.names = shares, drop, names
-        self.materials, self.colours = materials, colours
+        self.materials, self.any_view = materials, any_view
         self.validation, self.workers, self.seed = validation, workers, seed
 
     def prepare_data(self) -> None:
@@ -59,11 +59,11 @@ class SyntheticDataModule(L.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         seeds, held = range(self.variants), [HELD_VARIANTS]
         self.train = make_buffers(self.cache / "train", seeds, self.views, names=self.names)
-        self.held = make_buffers(self.cache / "held", held, 8, names=self.names)
+        self.held = make_buffers(self.cache / "held", held, min(8, self.views), names=self.names)
 
     def train_dataloader(self) -> DataLoader:
         rank = self.trainer.global_rank if self.trainer else 0
-        source = PictureSource(self.train, self.shares, False, self.materials, self.colours)
+        source = PictureSource(self.train, self.shares, False, self.materials, self.any_view)
         pictures = Pictures(source, self.seed, self.drop, rank)
         return DataLoader(
             pictures,
@@ -74,9 +74,7 @@ class SyntheticDataModule(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader:
-        items = held_out_items(
-            self.held, self.validation, self.shares, materials=self.materials, colours=self.colours
-        )
+        items = held_out_items(self.held, self.validation, self.shares, materials=self.materials)
         return DataLoader(items, self.batch_size)
 
 
@@ -86,10 +84,9 @@ def held_out_items(
     shares: tuple[float, float, float],
     seed: int = 0,
     materials: Sequence[str] = (),
-    colours: Sequence[str] = (),
 ) -> list[dict]:
     """``count`` fixed items with their plainest captions, of combinations that training never sees."""
-    source, rng = PictureSource(buffers, shares, True, materials, colours), np.random.default_rng([seed, 1])
+    source, rng = PictureSource(buffers, shares, True, materials), np.random.default_rng([seed, 1])
     items = []
     for _ in range(count):
         picture = source.draw(rng)

@@ -46,7 +46,8 @@ class PixelNet(nn.Module):
 
 
 def small_pixel_net(widths: tuple[int, ...], text_width: int, vocab_size: int) -> PixelNet:
-    """An untrained text-to-picture UNet, pooled text beside the timestep; attention on the coarsest level.
+    """An untrained text-to-picture UNet, pooled text beside the timestep; attention on the level before the
+    coarsest, where it tells outlines soonest.
 
     The finest level is narrow, for it has most of the pixels; the embedding that the text joins is not, and
     half of it is for codes of what the caption says (:mod:`syncsde3d.lit.training_words`).
@@ -58,9 +59,9 @@ def small_pixel_net(widths: tuple[int, ...], text_width: int, vocab_size: int) -
         sample_size=SIZE,
         in_channels=3,
         out_channels=6,
-        down_block_types=("DownBlock2D",) * (levels - 1) + ("CrossAttnDownBlock2D",),
-        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
-        mid_block_type="UNetMidBlock2D",  # attention is on both sides of it
+        down_block_types=("DownBlock2D",) * (levels - 2) + ("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D") + ("UpBlock2D",) * (levels - 2),
+        mid_block_type="UNetMidBlock2D",
         block_out_channels=widths,
         layers_per_block=1,
         norm_num_groups=8,
@@ -102,7 +103,7 @@ class PixelTraining(AveragedTraining):
     def __init__(
         self,
         start: str | None = None,
-        widths: tuple[int, ...] = (16, 32, 64, 128, 192),
+        widths: tuple[int, ...] = (16, 32, 64, 152, 192),
         text_width: int = 128,
         words: int = 300,
         noisy_from: int = 0,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from syncsde3d.synthetic.captions import Subject, caption, nothing
+from syncsde3d.synthetic.captions import VIEWS, Subject, caption, nothing
 from syncsde3d.synthetic.materials import COLOURS, MATERIALS
 from syncsde3d.synthetic.scenes import SCENES, TIMES
 from syncsde3d.synthetic.shapes import SHAPES
@@ -27,7 +27,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "name": tuple(SHAPES),
     "colour": tuple(COLOURS),
     "material": tuple(MATERIALS),
-    "view": ("front", "side", "back", "top"),
+    "view": VIEWS,
     "scene": tuple(SCENES),
     "time": tuple(TIMES),
 }

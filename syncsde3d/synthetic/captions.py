@@ -55,6 +55,8 @@ NEGATIVE: tuple[str, ...] = (
     "worst quality",
     "front view",
 )
+#: Words for the sides of an object that are seen.
+VIEWS: tuple[str, ...] = ("front", "side", "back", "top")
 #: Words that no caption uses, but that prompts may; each gets a token of its own, untrained as yet.
 SPARE: tuple[str, ...] = (
     "shiny old new dark bright light small big large colorful golden gold silver metal metallic glass fabric "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from syncsde3d.synthetic.buffers import Buffers
-from syncsde3d.synthetic.captions import Subject, caption, held_out, nothing, view_word
+from syncsde3d.synthetic.captions import VIEWS, Subject, caption, held_out, nothing, view_word
 from syncsde3d.synthetic.materials import COLOURS, MATERIALS, base_colour, luminance, paint, shade
 from syncsde3d.synthetic.scenes import SCENES, TIMES, panorama
 
@@ -97,8 +97,9 @@ class PictureSource:
 
     buffers: views of the objects. shares: of objects, scenes, composed pictures; they sum to 1.
     held: draw only combinations held out of training (True), only the others (False), or all (None).
-    materials, colours: of MATERIALS and COLOURS to paint with; all when empty. Raises ValueError when none of
-    their combinations with an object is as ``held`` asks.
+    materials: of MATERIALS to paint with; all when empty. any_view: name views by chance, so that their words
+    say nothing: for models that draw each object from one side. Raises ValueError when no combination of an
+    object, a colour and one of ``materials`` is as ``held`` asks.
     """
 
     def __init__(
@@ -107,14 +108,14 @@ class PictureSource:
         shares: tuple[float, float, float] = (0.7, 0.2, 0.1),
         held: bool | None = False,
         materials: Sequence[str] = (),
-        colours: Sequence[str] = (),
+        any_view: bool = False,
     ) -> None:
-        self.buffers, self.shares, self.held = buffers, shares, held
-        self.materials, self.colours = list(materials or MATERIALS), list(colours or COLOURS)
-        combinations = product(self.colours, self.materials, set(buffers.names))
+        self.buffers, self.shares, self.held, self.any_view = buffers, shares, held, any_view
+        self.materials = list(materials or MATERIALS)
+        combinations = product(COLOURS, self.materials, set(buffers.names))
         if shares[1] < 1 and held is not None and not any(held_out(*c) == held for c in combinations):
             raise ValueError(
-                f"colours {self.colours} and materials {self.materials}: expected some combination with an "
+                f"materials {self.materials}: expected some combination of a colour and an "
                 f"object that is {'held out of' if held else 'left to'} training; there is none"
             )
         self._scenes: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -127,7 +128,10 @@ class PictureSource:
             return Picture(to_bytes(image), None, Subject(scene=scene, time=time))
         view, material, colour = self._object(rng)
         if kind == 0:
-            return object_picture(self.buffers, view, material, colour, rng)
+            picture = object_picture(self.buffers, view, material, colour, rng)
+            if not self.any_view:
+                return picture
+            return replace(picture, subject=replace(picture.subject, view=str(rng.choice(VIEWS))))
         scene_image, scene, time = self._scene(rng)
         image, subject = composed_picture(self.buffers, view, material, colour, scene_image, rng)
         return Picture(
@@ -137,7 +141,7 @@ class PictureSource:
     def _object(self, rng: np.random.Generator) -> tuple[int, str, str]:
         while True:
             view = int(rng.integers(len(self.buffers)))
-            material, colour = str(rng.choice(self.materials)), str(rng.choice(self.colours))
+            material, colour = str(rng.choice(self.materials)), str(rng.choice(list(COLOURS)))
             if self.held is None or held_out(colour, material, self.buffers.names[view]) == self.held:
                 return view, material, colour
 

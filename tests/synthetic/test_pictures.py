@@ -15,7 +15,7 @@ from syncsde3d.mesh.rasterize import get_rasterizer
 from syncsde3d.synthetic.buffers import Buffers, depth_image, make_buffers, rig
 from syncsde3d.synthetic.captions import Subject, caption, held_out, nothing, view_word, vocabulary
 from syncsde3d.synthetic.materials import COLOURS, MATERIALS, luminance
-from syncsde3d.synthetic.pictures import Pictures, PictureSource, as_item, object_picture
+from syncsde3d.synthetic.pictures import Picture, Pictures, PictureSource, as_item, object_picture
 from syncsde3d.synthetic.scenes import SCENES, TIMES, panorama
 from syncsde3d.synthetic.shapes import SHAPES, shape
 
@@ -66,6 +66,7 @@ def test_most_views_are_near_those_that_texture() -> None:
     assert -10 <= angles[:, 1].min() < -3  # and some are not
     assert angles[:, 1].max() > 33
     assert set((angles[:, 0] // 45).astype(int)) == set(range(8))
+    assert {rig(1, np.random.default_rng(seed))[0] for seed in range(12)} == {(45.0, 10.0)}
 
 
 def test_views_of_another_rig_are_rendered_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,22 +118,32 @@ def test_training_never_draws_what_is_held_out(buffers: Buffers) -> None:
             assert held_out(s.colour, s.material, s.name) == held
 
 
-def test_only_the_asked_materials_and_colours_are_painted(buffers: Buffers) -> None:
+def test_only_the_asked_materials_are_painted(buffers: Buffers) -> None:
     rng = np.random.default_rng(6)
-    asked = {"materials": ("striped", "brick"), "colours": ("red", "white")}
-    source = PictureSource(buffers, (0.7, 0.0, 0.3), held=None, **asked)
-    drawn = [source.draw(rng).subject for _ in range(24)]
-    assert {(s.material, s.colour) for s in drawn} == set(product(*asked.values()))
+    source = PictureSource(buffers, (0.7, 0.0, 0.3), held=None, materials=("striped", "brick"))
+    assert {source.draw(rng).subject.material for _ in range(24)} == {"striped", "brick"}
 
 
 def test_a_source_without_any_combination_says_so(buffers: Buffers) -> None:
-    kept = next(
-        (c, m) for c, m in product(COLOURS, MATERIALS) if not any(held_out(c, m, n) for n in buffers.names)
-    )
+    kept = [
+        next(m for m in MATERIALS if not any(held_out(c, m, n) for c, n in product(COLOURS, buffers.names)))
+    ]
     with pytest.raises(ValueError, match="held out of training; there is none"):
-        PictureSource(buffers, held=True, materials=(kept[1],), colours=(kept[0],))
-    PictureSource(buffers, (0.0, 1.0, 0.0), held=True, materials=(kept[1],), colours=(kept[0],))
-    PictureSource(buffers, held=False, materials=(kept[1],), colours=(kept[0],))
+        PictureSource(buffers, held=True, materials=kept)
+    PictureSource(buffers, (0.0, 1.0, 0.0), held=True, materials=kept)
+    PictureSource(buffers, held=False, materials=kept)
+
+
+def test_views_are_named_by_chance_where_their_words_are_to_say_nothing(buffers: Buffers) -> None:
+    """The same pictures, their views' words told of any of them alike; else every word is the view's."""
+    told: dict[bool, list[Picture]] = {}
+    for any_view in (False, True):
+        source = PictureSource(buffers, (1.0, 0.0, 0.0), any_view=any_view)
+        told[any_view] = [source.draw(np.random.default_rng(seed)) for seed in range(80)]
+    for true, chance in zip(*told.values(), strict=True):
+        np.testing.assert_array_equal(true.image, chance.image)
+    side = [c for t, c in zip(*told.values(), strict=True) if t.subject.view == "side"]
+    assert {c.subject.view for c in side} == {"front", "side", "back", "top"}
 
 
 def test_pictures_repeat_by_seed(buffers: Buffers) -> None:
