@@ -45,7 +45,7 @@ class AmbiguousImage(ImageModule):
     presets: ClassVar[dict[str, ImageSettings]] = {
         "default": ImageSettings(guidance_scale=10.0),
         "paper": ImageSettings(steps=30, scheduler="ddim", guidance_scale=10.0),
-        "embedded": ImageSettings(guidance_scale=4.0),
+        "embedded": ImageSettings(guidance_scale=2.5),
     }
     embedded: ClassVar[str] = "embedded-pixel"
 
