@@ -25,9 +25,10 @@ HELD_VARIANTS = 100
 class SyntheticDataModule(L.LightningDataModule):
     """Captioned pictures with depth, painted while training; views are rendered once into ``cache``.
 
-    cache: folder for the rendered views (0.2 MB each). variants: of each object. views: of each variant.
+    cache: folder for the rendered views (0.2 MB each). variants: of each object. views: of each variant; with
+    a single one, captions name views by chance.
     shares: of objects on plain ground, scenes, objects before scenes. drop: share of captions dropped.
-    names, materials: of the objects drawn; all when empty. any_view: captions name views by chance.
+    names, materials: of the objects drawn; all when empty.
     validation: number of fixed pictures of held-out combinations and unseen variants.
     workers: painting processes. seed: of everything drawn; a run that continues another takes a new one.
     """
@@ -42,15 +43,13 @@ class SyntheticDataModule(L.LightningDataModule):
         drop: float = 0.0,
         names: Sequence[str] = (),
         materials: Sequence[str] = (),
-        any_view: bool = False,
         validation: int = 128,
         workers: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.cache, self.batch_size, self.variants, self.views = Path(cache), batch_size, variants, views
-        self.shares, self.drop, self.names = shares, drop, names
-        self.materials, self.any_view = materials, any_view
+        self.shares, self.drop, self.names, self.materials = shares, drop, names, materials
         self.validation, self.workers, self.seed = validation, workers, seed
 
     def prepare_data(self) -> None:
@@ -63,7 +62,7 @@ class SyntheticDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         rank = self.trainer.global_rank if self.trainer else 0
-        source = PictureSource(self.train, self.shares, False, self.materials, self.any_view)
+        source = PictureSource(self.train, self.shares, False, self.materials, any_view=self.views == 1)
         pictures = Pictures(source, self.seed, self.drop, rank)
         return DataLoader(
             pictures,

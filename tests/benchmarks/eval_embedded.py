@@ -24,7 +24,7 @@ from syncsde3d.lit.training_data import HELD_VARIANTS, held_out_items, to_unit
 from syncsde3d.lit.training_judge import QUESTIONS, answers
 from syncsde3d.models.embedded import embedded_folder
 from syncsde3d.models.judge import Judge
-from syncsde3d.synthetic.buffers import make_buffers
+from syncsde3d.synthetic.buffers import Buffers, make_buffers
 from syncsde3d.synthetic.materials import base_colour
 
 
@@ -99,14 +99,13 @@ def sample(
 
 
 @torch.no_grad()
-def evaluate_pixel(folder: str, judge: Judge, args: argparse.Namespace) -> None:
+def evaluate_pixel(folder: str, judge: Judge, views: Buffers, args: argparse.Namespace) -> None:
     """Objects, scenes and objects before scenes by the pixel model, beside real pictures of its size."""
-    views = make_buffers(Path(args.cache) / "held_pixel", [HELD_VARIANTS], 8, names=args.names)
     pipe = IFPipeline.from_pretrained(folder, safety_checker=None, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)
     sets = {"objects": (1.0, 0.0, 0.0), "scenes": (0.0, 1.0, 0.0), "composed": (0.0, 0.0, 1.0)}
     for number, (name, shares) in enumerate(sets.items()):
-        drawn = held_out_items(views, args.pixel // 3, shares, args.seed + 8 + number, args.materials)
+        drawn = held_out_items(views, args.pixel // 3, shares, args.seed + 8 + number)
         items = [{**i, "has_depth": False} for i in drawn]
         made = torch.cat(
             [
@@ -150,8 +149,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pixel", type=int, default=0, help="prompts for the pixel model")
     parser.add_argument("--pixel-model", help="its pipeline folder; the shipped one if not given")
-    parser.add_argument("--names", nargs="+", default=[], help="objects to ask it for; all if not given")
-    parser.add_argument("--materials", nargs="+", default=[], help="likewise")
     parser.add_argument("--seed", type=int, default=0, help="of the prompts; another one, other prompts")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -163,7 +160,7 @@ def main() -> None:
         pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
     views = make_buffers(Path(args.cache) / "held", [HELD_VARIANTS], 8)
     if args.pixel:
-        evaluate_pixel(args.pixel_model or str(embedded_folder("pixel")), judge, args)
+        evaluate_pixel(args.pixel_model or str(embedded_folder("pixel")), judge, views, args)
     sets = {
         "objects with depth": held_out_items(views, args.count, (1.0, 0.0, 0.0), args.seed + 5),
         "objects, no depth": [

@@ -69,6 +69,16 @@ def pictures(count: int = 4) -> torch.Tensor:
 
 
 @torch.no_grad()
+def test_captions_name_views_by_chance_where_there_is_one(tmp_path: Path) -> None:
+    shown = SyntheticDataModule(
+        str(tmp_path), 64, variants=1, views=1, shares=(1.0, 0.0, 0.0), names=("cube",), workers=0
+    )
+    shown.setup()
+    assert len(shown.train) == 1
+    subjects = next(iter(shown.train_dataloader()))["subject"]
+    assert {s.split("|")[3] for s in subjects} == {"front", "side", "back", "top"}
+
+
 def test_untrained_autoencoder_is_a_box_pyramid() -> None:
     torch.manual_seed(0)
     x = pictures(8)
