@@ -68,7 +68,6 @@ def pictures(count: int = 4) -> torch.Tensor:
     return F.interpolate(small, size=32, mode="bicubic").clamp(-1, 1)
 
 
-@torch.no_grad()
 def test_captions_name_views_by_chance_where_there_is_one(tmp_path: Path) -> None:
     shown = SyntheticDataModule(
         str(tmp_path), 64, variants=1, views=1, shares=(1.0, 0.0, 0.0), names=("cube",), workers=0
@@ -79,6 +78,7 @@ def test_captions_name_views_by_chance_where_there_is_one(tmp_path: Path) -> Non
     assert {s.split("|")[3] for s in subjects} == {"front", "side", "back", "top"}
 
 
+@torch.no_grad()
 def test_untrained_autoencoder_is_a_box_pyramid() -> None:
     torch.manual_seed(0)
     x = pictures(8)
