@@ -255,3 +255,22 @@ def test_the_pixel_model_trains_and_loads_as_a_stock_pipeline(tmp_path, data):
     noisy, tokens = torch.randn(2, 3, 64, 64), torch.zeros(2, TOKENS, dtype=torch.long)
     extra = pipeline.unet(noisy, 500, pipeline.text_encoder(tokens)[0]).sample[:, 3:]
     assert extra.abs().max() == 0  # the variance channels that IF expects carry nothing
+
+
+def test_the_pixel_model_sees_more_noise_than_it_must_tell():
+    """A net of zeros is wrong by the velocity; what reaches it is the noisy picture and a tenth of its noise."""
+    module = PixelTraining(widths=(16, 32), text_width=32)
+    batch = {"image": torch.full((4, 3, 64, 64), 255, dtype=torch.uint8), "caption": ["a red ball"] * 4}
+    t, seen = torch.tensor([100, 400, 700, 999]), []
+
+    def net(noisy, *_):
+        seen.append(noisy)
+        return torch.zeros_like(noisy)
+
+    losses = [
+        module.loss(net, batch, t, torch.Generator().manual_seed(0), perturbed)  # pyright: ignore
+        for perturbed in (0.0, 0.1)
+    ]
+    assert torch.equal(*losses)
+    expected = 0.1 * (1 - module.scheduler.alphas_cumprod[t]).sqrt()
+    torch.testing.assert_close((seen[1] - seen[0]).std((1, 2, 3)), expected, rtol=0.03, atol=0)
