@@ -258,7 +258,7 @@ def test_the_pixel_model_trains_and_loads_as_a_stock_pipeline(tmp_path, data):
 
 
 def test_the_pixel_model_sees_more_noise_than_it_must_tell():
-    """A net of zeros is wrong by the velocity; what reaches it is the noisy picture and a tenth of its noise."""
+    """A net of zeros errs by the velocity, perturbed or not; what reaches it has a tenth more noise."""
     module = PixelTraining(widths=(16, 32), text_width=32)
     batch = {"image": torch.full((4, 3, 64, 64), 255, dtype=torch.uint8), "caption": ["a red ball"] * 4}
     t, seen = torch.tensor([100, 400, 700, 999]), []
